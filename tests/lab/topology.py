@@ -1,0 +1,143 @@
+"""What a scenario's ``topology.toml`` says: networks, hosts, interfaces, addresses.
+
+The lab builds its hosts from it and the page's diagram is drawn from it, so
+what a reader sees is what was tested. This module only reads and checks.
+"""
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROLES = ("node", "guest", "outsider", "administrator", "router", "border firewall")
+
+
+class TopologyError(ValueError):
+    """A topology that cannot be built; the message names the file and the entry."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A wire: everything attached to it is one Ethernet segment."""
+
+    name: str
+    title: str
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A host's network interface.
+
+    ``network`` names the wire it ends on. With ``uplink``, the interface is a
+    bridge and ``uplink`` is its port on that wire. A guest's interface has no
+    network but names the ``bridge`` of its node, and the ``vif`` that is the
+    node's end of it.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    network: str = ""
+    uplink: str = ""
+    bridge: str = ""
+    vif: str = ""
+
+    def address(self, version: int = 4) -> str:
+        """The first address of that IP version, without its prefix length."""
+        for text in self.addresses:
+            interface = ipaddress.ip_interface(text)
+            if interface.version == version:
+                return str(interface.ip)
+        raise LookupError(f"{self.name} has no IPv{version} address")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of the lab; ``routes`` are written as ``ip route add`` takes them."""
+
+    name: str
+    role: str
+    interfaces: dict[str, Interface]
+    routes: tuple[str, ...] = ()
+    node: str = ""
+
+    def address(self, version: int = 4, interface: str = "") -> str:
+        """An address of the host: of ``interface``, else of its first interface."""
+        return self.interfaces[interface or next(iter(self.interfaces))].address(version)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """One scenario's networks and hosts, and the parameters a reader changes."""
+
+    name: str
+    title: str
+    networks: dict[str, Network]
+    hosts: dict[str, Host]
+    parameters: dict[str, str | int] = field(default_factory=dict)
+
+
+def load(scenario: str) -> Topology:
+    """Read ``examples/<scenario>/topology.toml``.
+
+    Raises TopologyError, which names the entry, where something in it does not
+    fit: an unknown role, network, node or key, or an address outside its network.
+    """
+    return parse((EXAMPLES / scenario / "topology.toml").read_text(encoding="utf-8"), scenario)
+
+
+def parse(text: str, name: str) -> Topology:
+    """Read a topology from TOML text; see :func:`load`."""
+    try:
+        data = tomllib.loads(text)
+        networks = {
+            key: Network(key, value["title"], tuple(value["prefixes"]))
+            for key, value in data["networks"].items()
+        }
+        hosts = {
+            key: Host(
+                name=key,
+                role=value["role"],
+                routes=tuple(value.get("routes", ())),
+                node=value.get("node", ""),
+                interfaces={
+                    ifname: Interface(ifname, **{**entry, "addresses": tuple(entry["addresses"])})
+                    for ifname, entry in value["interfaces"].items()
+                },
+            )
+            for key, value in data["hosts"].items()
+        }
+        topology = Topology(name, data["title"], networks, hosts, data.get("parameters", {}))
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise TopologyError(f"{name}: {error}") from error
+    _check(topology)
+    return topology
+
+
+def _check(topology: Topology) -> None:
+    for host in topology.hosts.values():
+        if host.role not in ROLES:
+            raise TopologyError(f"{topology.name}: {host.name}: unknown role {host.role!r}")
+        if (host.role == "guest") != bool(host.node):
+            raise TopologyError(f"{topology.name}: {host.name}: a guest, and only a guest, names its node")
+        for interface in host.interfaces.values():
+            where = f"{topology.name}: {host.name}: {interface.name}"
+            network = topology.networks.get(_network_of(topology, host, interface, where))
+            if network is None:
+                raise TopologyError(f"{where}: unknown network {interface.network!r}")
+            for address in interface.addresses:
+                if not any(ipaddress.ip_interface(address).ip in ipaddress.ip_network(prefix)
+                           for prefix in network.prefixes):
+                    raise TopologyError(f"{where}: {address} is not in the network {network.name}")
+
+
+def _network_of(topology: Topology, host: Host, interface: Interface, where: str) -> str:
+    """The wire an interface ends on; a guest's is that of its node's bridge."""
+    if not host.node:
+        return interface.network
+    try:
+        return topology.hosts[host.node].interfaces[interface.bridge].network
+    except KeyError as error:
+        raise TopologyError(f"{where}: no node with the bridge {interface.bridge!r}") from error
