@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""Runs on a host of the lab and does what the tests ask: probe, listen, hammer.
+
+Requests and answers are lines of JSON on standard input and output. Standard
+library only, since the host's own Python runs it.
+"""
+from __future__ import annotations
+
+import errno
+import json
+import socket
+import sys
+import threading
+
+#: Seconds without an answer after which a probe says "filtered": long enough
+#: for the kernel to have sent its SYN a second time (after 1 s).
+PATIENCE = 2.0
+
+
+def connect(address: str, port: int, source: str = "", patience: float = PATIENCE) -> socket.socket | str:
+    """A connected socket, or ``refused`` or ``filtered``.
+
+    Any other error is the lab's own (no route, no such source address) and is
+    raised, so that a broken lab never looks like a closed port.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.settimeout(patience)
+    try:
+        if source:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((source, 0))
+        sock.connect(socket.getaddrinfo(address, port, family, socket.SOCK_STREAM)[0][4])
+        return sock
+    except ConnectionRefusedError:
+        verdict = "refused"
+    except (TimeoutError, socket.timeout):
+        verdict = "filtered"
+    except OSError as error:
+        sock.close()
+        # "administratively prohibited", as a firewall's REJECT may say
+        if error.errno in (errno.EHOSTUNREACH, errno.EACCES):
+            return "refused"
+        raise
+    sock.close()
+    return verdict
+
+
+def probe(address: str, port: int, source: str = "") -> dict:
+    """Whether a TCP connection comes about."""
+    result = connect(address, port, source)
+    if isinstance(result, str):
+        return {"verdict": result}
+    result.close()
+    return {"verdict": "open"}
+
+
+def relocate(address: str, port: int, source: str = "") -> dict:
+    """Whether xend would take a guest: it answers ``(ready receive)``, or closes without a byte."""
+    result = connect(address, port, source)
+    if isinstance(result, str):
+        return {"verdict": result}
+    with result as sock:
+        try:
+            sock.sendall(b"receive\n")
+            answer = sock.recv(80)
+        except ConnectionResetError:
+            answer = b""
+        except (TimeoutError, socket.timeout):
+            return {"verdict": "filtered"}
+    return {"verdict": "ready" if answer.startswith(b"(ready receive)") else "rejected"}
+
+
+def listen(address: str, port: int) -> dict:
+    """Listen and echo, in threads of their own."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    server = socket.create_server((address, port), family=family, backlog=128,
+                                  dualstack_ipv6=address == "::")
+    threading.Thread(target=_serve, args=(server,), daemon=True).start()
+    return {}
+
+
+def _serve(server: socket.socket) -> None:
+    while True:
+        client, _ = server.accept()
+        threading.Thread(target=_echo, args=(client,), daemon=True).start()
+
+
+def _echo(client: socket.socket) -> None:
+    with client:
+        try:
+            while data := client.recv(4096):
+                client.sendall(data)
+        except OSError:
+            pass
+
+
+class Hammer:
+    """Connects to one port without pause, from several threads, and counts what came of it."""
+
+    def __init__(self, address: str, port: int):
+        self.tries = self.open = 0
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(address, port), daemon=True) for _ in range(4)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, address: str, port: int) -> None:
+        while not self.stopping.is_set():
+            # A patience shorter than a probe's: a dropped try only makes room for the next.
+            result = connect(address, port, patience=0.2)
+            with self.lock:
+                self.tries += 1
+                self.open += not isinstance(result, str)
+            if not isinstance(result, str):
+                result.close()
+
+    def stop(self) -> dict:
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+        return {"tries": self.tries, "open": self.open}
+
+
+class Held:
+    """A connection that stays open, to see what becomes of it when rules change."""
+
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+
+    def hold(self, address: str, port: int) -> dict:
+        """Open the connection and see it answered once."""
+        result = connect(address, port)
+        if isinstance(result, str):
+            return {"error": f"not open but {result}"}
+        self.sock = result
+        return self.alive()
+
+    def alive(self) -> dict:
+        """Whether the other end still echoes what is sent."""
+        try:
+            self.sock.settimeout(PATIENCE)
+            self.sock.sendall(b"still there?")
+            return {"alive": self.sock.recv(80) == b"still there?"}
+        except OSError:
+            return {"alive": False}
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    hammer: Hammer | None = None
+    held = Held()
+    for line in sys.stdin:
+        request = json.loads(line)
+        what = request.pop("do")
+        try:
+            if what == "hammer":
+                hammer = Hammer(**request)
+                answer = {}
+            elif what == "hammered":
+                answer = hammer.stop()
+            else:
+                answer = {"probe": probe, "relocate": relocate, "listen": listen,
+                          "hold": held.hold, "alive": held.alive}[what](**request)
+        except OSError as error:
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
