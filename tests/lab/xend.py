@@ -21,8 +21,8 @@ SIOCGIFADDR = 0x8915
 ON = ("yes", "y", "1", "on", "true", "t")  # XendOptions.py:484-490
 OFF = ("no", "n", "0", "off", "false", "f")
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"',
-           "a": "\a", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
-ATOM_ENDS = "()[]{}<>;#'\""
+           "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+ATOM_ENDS = "()[]{}<>;#"  # sxp.py:144-148
 
 
 class Refused(ValueError):

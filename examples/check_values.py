@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+"""Checks the values that you put into the examples, before anything is applied.
+
+    python3 check_values.py FILE...
+
+reads rule and configuration files (.nft, .v4, .v6, .sxp, .sh) and checks every
+network, address, interface and port in them, on the host where they are to be
+applied: the interfaces must exist here. Silent and exit status 0 where all is
+well. Otherwise one line that names the value and what is expected, and exit
+status 2. It changes nothing.
+
+It is stricter than what it checks for: ``nft -f`` and ``iptables-restore``
+take 192.168.1.1/8 without a word and make 192.0.0.0/8 of it, and both take
+interfaces that do not exist.
+
+Standard library only, so that it can be copied to a Domain-0.
+"""
+import ipaddress
+import os
+import re
+import shlex
+import socket
+import sys
+
+
+class BadValue(ValueError):
+    """A value that is not what is meant; the message names it and what is expected."""
+
+
+def network(text, version):
+    """The IPv4 or IPv6 (``version`` 4 or 6) network that a text names.
+
+    >>> network("192.168.1.0/24", 4)
+    IPv4Network('192.168.1.0/24')
+    >>> network("192.168.1.1/8", 4)
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 192.168.1.1/8 has host bits set: it means 192.0.0.0/8
+    >>> network("2001:db8:1::/64", 4)
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 2001:db8:1::/64 is IPv6; an IPv4 network is expected, such as 192.168.1.0/24
+    >>> network("192.168.1.1", 4)
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 192.168.1.1 has no prefix length; write 192.168.1.1/32 for this one address
+    >>> network("0.0.0.0/0", 4)
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 0.0.0.0/0 is every address there is; a network of yours is expected
+    """
+    expected = "an IPv%d network is expected, such as %s" % (
+        version, "192.168.1.0/24" if version == 4 else "2001:db8:1::/64")
+    base, slash, length = text.partition("/")
+    try:
+        address_ = ipaddress.ip_address(base)
+    except ValueError:
+        raise BadValue("%s is not a network; %s" % (show(text), expected)) from None
+    if address_.version != version:
+        raise BadValue("%s is IPv%d; %s" % (text, address_.version, expected))
+    if not slash:
+        raise BadValue("%s has no prefix length; write %s/%d for this one address"
+                       % (text, text, address_.max_prefixlen))
+    if not re.match(r"[0-9]{1,3}\Z", length) or int(length) > address_.max_prefixlen:
+        raise BadValue("%s is not a network; %s" % (show(text), expected))
+    result = ipaddress.ip_network(text, strict=False)
+    if result.prefixlen == 0:
+        raise BadValue("%s is every address there is; a network of yours is expected" % text)
+    if result.network_address != address_:
+        raise BadValue("%s has host bits set: it means %s" % (text, result))
+    return result
+
+
+def address(text, version):
+    """The IPv4 or IPv6 address that a text names.
+
+    >>> address("192.168.1.1", 4)
+    IPv4Address('192.168.1.1')
+    >>> address("192.168.1.0/24", 4)
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: '192.168.1.0/24' is not an IPv4 address
+    """
+    try:
+        return {4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}[version](text)
+    except ValueError:
+        raise BadValue("%s is not an IPv%d address" % (show(text), version)) from None
+
+
+def port(text):
+    """The TCP port, 1 to 65535, that a text names.
+
+    >>> port("8002")
+    8002
+    >>> port("0")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: '0' is not a port; a number from 1 to 65535 is expected
+    """
+    if not re.match(r"[0-9]{1,5}\Z", text) or not 1 <= int(text) <= 65535:
+        raise BadValue("%s is not a port; a number from 1 to 65535 is expected" % show(text))
+    return int(text)
+
+
+def interface(text):
+    """The name of a network interface that exists on this host.
+
+    >>> interface("lo")
+    'lo'
+    >>> interface("eth0;reboot")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 'eth0;reboot' is not the name of an interface
+    """
+    # Linux: 15 characters at most, no slash, no white space (dev_valid_name in net/core/dev.c).
+    if not re.match(r"[A-Za-z0-9_.:@-]{1,15}\Z", text):
+        raise BadValue("%s is not the name of an interface" % show(text))
+    names = [name for _, name in socket.if_nameindex()]
+    if text not in names:
+        raise BadValue("there is no interface %s on this host; it has %s" % (text, ", ".join(names)))
+    return text
+
+
+def show(text):
+    """A value in quotes, on one line, so that an odd one can be seen.
+
+    >>> show("")
+    "an empty value ('')"
+    """
+    return repr(text) if text else "an empty value ('')"
+
+
+def check(name, text):
+    """Check a value by the kind that its name ends in.
+
+    >>> check("management_network", "192.168.1.0/24")
+    >>> check("relocation_port", "")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: an empty value ('') is not a port; a number from 1 to 65535 is expected
+    """
+    kinds = {
+        "network": lambda: network(text, 4),
+        "network6": lambda: network(text, 6),
+        "address": lambda: address(text, 4),
+        "address6": lambda: address(text, 6),
+        "interface": lambda: interface(text),
+        "port": lambda: port(text),
+        "mark": lambda: None,  # not the reader's to change
+    }
+    kind = name.rpartition("_")[2]
+    if kind not in kinds:
+        raise BadValue("%s: no kind of value is known for this name" % name)
+    kinds[kind]()
+
+
+def reader_of(path):
+    """The function that finds the values in a line of this file, by the file's ending."""
+    readers = {".nft": nft_values, ".v4": restore_values, ".v6": restore_values,
+               ".sxp": sxp_values, ".sh": sh_values}
+    ending = os.path.splitext(path)[1]
+    if ending not in readers:
+        raise BadValue("one of %s is expected" % ", ".join(sorted(readers)))
+    return lambda line: readers[ending](line, ending)
+
+
+def nft_values(line, _ending):
+    """The values of a line of an nftables file: ``define NAME = VALUE``, or ``{ VALUE, VALUE }``.
+
+    >>> list(nft_values('define admin_network = { 10.1.0.0/16, 10.2.0.0/16 }', ".nft"))
+    [('admin_network', '10.1.0.0/16'), ('admin_network', '10.2.0.0/16')]
+    """
+    if not re.match(r"\s*(re)?define\b", line):
+        return
+    match = re.match(r"\s*define\s+(\w+)\s*=\s*(.*?)\s*(#.*)?\Z", line)
+    if not match:
+        raise BadValue("%s cannot be read; define NAME = VALUE is expected" % show(line))
+    text = match.group(2)
+    listed = re.match(r"\{(.*)\}\Z", text)
+    for item in listed.group(1).split(",") if listed else [text]:
+        item = item.strip()
+        quoted = re.match(r'"(.*)"\Z', item)
+        yield match.group(1), quoted.group(1) if quoted else item
+
+
+def restore_values(line, ending):
+    """The values of a line that iptables-restore (.v4) or ip6tables-restore (.v6) reads.
+
+    A network from which ssh is admitted is the administrators': its name says so.
+
+    >>> list(restore_values("-A IN -s 10.1.0.0/16 -p tcp --dport 22 -j ACCEPT", ".v4"))
+    [('admin_network', '10.1.0.0/16'), ('port', '22')]
+    """
+    if not line.startswith("-"):
+        return
+    version = "6" if ending == ".v6" else ""
+    options = {"-s": "network", "--source": "network", "-d": "network", "--destination": "network",
+               "-i": "interface", "--in-interface": "interface", "-o": "interface", "--out-interface": "interface",
+               "--dport": "port", "--destination-port": "port", "--sport": "port", "--source-port": "port"}
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise BadValue("%s cannot be read: %s" % (show(line), error)) from None
+    ssh = "--dport 22 " in line + " " and "ACCEPT" in words
+    for option, text in zip(words, words[1:] + [""]):
+        kind = options.get(option)
+        if kind == "network":
+            yield ("admin_" if ssh else "") + kind + version, text
+        elif kind:
+            yield kind, text
+
+
+def sxp_values(line, _ending):
+    r"""The relocation values of a line of xend's configuration.
+
+    >>> list(sxp_values("(xend-relocation-address '192.168.1.1')", ".sxp"))
+    [('relocation_address', '192.168.1.1')]
+    """
+    match = re.match(r"\s*\((xend-relocation-(?:ssl-)?(?:port|address))\b\s*(.*?)\s*\)\s*\Z", line)
+    if match:
+        name = match.group(1)[len("xend-"):].replace("-", "_")
+        text = re.sub(r"\A(['\"])(.*)\1\Z", r"\2", match.group(2))
+        if name.endswith("address") and re.match(r"[A-Za-z]", text):
+            name = "relocation_interface"
+        yield name, text
+
+
+def sh_values(line, _ending):
+    """The value of an assignment at the start of a line of a shell script.
+
+    >>> list(sh_values("peer_address=203.0.113.12 # node-b", ".sh"))
+    [('peer_address', '203.0.113.12')]
+    """
+    match = re.match(r"([a-z0-9_]+_(?:network6?|address6?|interface|port))=(.*)\Z", line)
+    if match:
+        text = re.sub(r"\s+#.*\Z", "", match.group(2)).strip()
+        yield match.group(1), re.sub(r"\A(['\"])(.*)\1\Z", r"\2", text)
+
+
+def check_login(admin_networks):
+    """Refuse networks that would not let in whoever is logged in by ssh right now.
+
+    ``SSH_CONNECTION`` begins with the client's address (ssh(1), ENVIRONMENT).
+    """
+    client = os.environ.get("SSH_CONNECTION", "").split(" ")[0].split("%")[0]
+    if not client or not admin_networks:
+        return
+    here = ipaddress.ip_address(client)
+    here = getattr(here, "ipv4_mapped", None) or here
+    same = [network_ for network_ in admin_networks if network_.version == here.version]
+    if not any(here in network_ for network_ in same):
+        raise BadValue("you are logged in from %s, which the administrators' networks (%s) do not contain: "
+                       "you would lock yourself out" % (here, ", ".join(map(str, admin_networks))))
+
+
+def check_files(paths):
+    """Check every value of every file; raises BadValue with file and line."""
+    admin_networks = []
+    for path in paths:
+        where = path
+        try:
+            reader = reader_of(path)
+            with open(path, encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    where = "%s:%d" % (path, number)
+                    for name, text in reader(line.rstrip("\n")):
+                        check(name, text)
+                        if name in ("admin_network", "admin_network6"):
+                            admin_networks.append(network(text, 6 if name.endswith("6") else 4))
+        except BadValue as error:
+            raise BadValue("%s: %s" % (where, error)) from None
+        except OSError as error:
+            raise BadValue("%s: %s" % (path, error.strerror)) from None
+        except UnicodeDecodeError:
+            raise BadValue("%s: not a text file in UTF-8" % path) from None
+    check_login(admin_networks)
+
+
+def main(arguments):
+    """Run the check; returns the exit status."""
+    if not arguments or arguments[0].startswith("-"):
+        print(__doc__.strip() if arguments == ["--help"] else "usage: check_values.py FILE...",
+              file=sys.stdout if arguments == ["--help"] else sys.stderr)
+        return 0 if arguments == ["--help"] else 2
+    try:
+        check_files(arguments)
+    except BadValue as error:
+        print("check_values.py: %s" % error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
