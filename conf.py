@@ -1,4 +1,4 @@
-"""Sphinx configuration of the guide: settings only, what does something is in source/_ext."""
+"""Sphinx configuration of the guide: settings only; what does something is in source/_ext."""
 from __future__ import annotations
 
 import sys
@@ -9,14 +9,21 @@ sys.path[:0] = [str(ROOT / "source" / "_ext"), str(ROOT)]
 
 project = "Securing Xen"
 author = "the Securing Xen contributors"
-copyright = "the Securing Xen contributors, CC BY 4.0"  # noqa: A001
+copyright = "the Securing Xen contributors, CC BY 4.0"
 language = "en"
 today_fmt = "%Y-%m-%d"
 
 extensions = [
     "myst_parser",
-    "sphinx_tabs.tabs",
     "sphinx_copybutton",
+    "sphinx_tabs.tabs",
+    "tabs_everywhere",
+    "not_run",
+    "firewall_lexers",
+    "topology_diagram",
+    "landing_page_first",
+    "man_pages",
+    "page_description",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_*"]
@@ -28,18 +35,45 @@ smartquotes = False
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
+# The style of tabs is in guide.css: sphinx-tabs' own is white in dark mode.
+sphinx_tabs_disable_css_loading = True
+sphinx_tabs_disable_tab_closing = True
+
+# Of a transcript, the commands are copied, without prompts and output.
+copybutton_prompt_text = r"[a-z_][a-z0-9_-]*@[a-z0-9-]+[#$] |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
+copybutton_here_doc_delimiter = "EOF"
+
 html_theme = "furo"
 html_title = "Securing Xen"
 html_static_path = ["source/_static"]
+html_css_files = ["guide.css"]
+html_js_files = ["open_tab.js"]
+html_theme_options = {"top_of_page_buttons": []}
 html_show_sourcelink = False
 html_copy_source = False
 html_show_sphinx = False
-html_theme_options = {"top_of_page_buttons": []}
+html_use_index = False
 
 latex_engine = "pdflatex"
 latex_documents = [("index", "securing-xen.tex", "Securing Xen", author, "howto")]
+latex_show_urls = "footnote"
+latex_elements = {
+    "papersize": "a4paper",
+    "pointsize": "11pt",
+    "printindex": "",
+    # The same input gives the same PDF: no time, no random identifier, no paths.
+    "preamble": r"""
+\pdfinfoomitdate=1
+\pdftrailerid{}
+\pdfsuppressptexinfo=-1
+\usepackage{microtype}
+\setlength{\emergencystretch}{4em}
+""",
+    "sphinxsetup": "verbatimforcewraps=true",
+}
 
-man_show_urls = False
 man_pages = [("index", "securing-xen", "a guide to securing a Xen host", [], 7)] + [
     (f"scenarios/{name}", f"securing-xen-{name}", description, [], 7)
     for name, description in [

@@ -1,0 +1,76 @@
+"""Highlighting for nftables rule files and for the input of iptables-restore; Pygments 2.21 has neither."""
+from __future__ import annotations
+
+from pygments.lexer import RegexLexer, words
+from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text, Whitespace
+from sphinx.application import Sphinx
+from sphinx.util.typing import ExtensionMetadata
+
+ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+|(?=[0-9a-fA-F:]*:[0-9a-fA-F]*:)[0-9a-fA-F:]+)(?:/\d+)?"
+"""IPv4 or IPv6, with or without a prefix length. IPv6 has two colons at least, so ``tcp:`` is none."""
+
+
+class NftLexer(RegexLexer):
+    """nftables rules, as ``nft -f`` reads them."""
+
+    name = "nftables"
+    aliases = ("nft",)
+    filenames = ("*.nft",)
+
+    tokens = {  # noqa: RUF012 (the interface of Pygments)
+        "root": [
+            (r"\s+", Whitespace),
+            (r"#.*", Comment.Single),
+            (r'"[^"]*"', String.Double),
+            (ADDRESS, Number),
+            (words(("table", "chain", "set", "map", "define", "include", "flush", "ruleset", "add", "delete",
+                    "destroy", "create", "insert", "list", "type", "hook", "priority", "policy", "elements",
+                    "flags", "typeof", "limit"), prefix=r"(?<![\w.-])", suffix=r"(?![\w.-])"), Keyword),
+            (words(("accept", "drop", "reject", "jump", "goto", "return", "continue", "log", "counter",
+                    "notrack", "masquerade", "snat", "dnat"), prefix=r"(?<![\w.-])", suffix=r"(?![\w.-])"),
+             Keyword.Reserved),
+            (words(("ip", "ip6", "inet", "arp", "bridge", "netdev", "tcp", "udp", "icmp", "icmpv6", "ct", "meta",
+                    "fib", "ether", "iif", "iifname", "oif", "oifname", "saddr", "daddr", "sport", "dport",
+                    "state", "l4proto", "nexthdr"), prefix=r"(?<![\w.-])", suffix=r"(?![\w.-])"), Name.Builtin),
+            (r"\$\w+", Name.Variable),
+            (r"@\w+", Name.Variable),
+            (r"\d+(?![\w.])", Number.Integer),
+            (r"[{}();,:]", Punctuation),
+            (r"[=!<>&|*-]+", Operator),
+            (r"[\w./-]+", Text),
+            (r".", Text),
+        ],
+    }
+
+
+class IptablesRestoreLexer(RegexLexer):
+    """What ``iptables-restore`` and ``ip6tables-restore`` read."""
+
+    name = "iptables-restore"
+    aliases = ("iptables-restore",)
+    filenames = ("*.v4", "*.v6", "*.rules")
+
+    tokens = {  # noqa: RUF012 (the interface of Pygments)
+        "root": [
+            (r"\s+", Whitespace),
+            (r"^#.*", Comment.Single),
+            (r"^\*\w+", Keyword),
+            (r"^COMMIT\b", Keyword),
+            (r"^:\S+", Name.Function),
+            (r'"[^"]*"', String.Double),
+            (ADDRESS, Number),
+            (r"--?[a-zA-Z][\w-]*", Name.Attribute),
+            (words(("ACCEPT", "DROP", "REJECT", "LOG", "RETURN"), prefix=r"\b", suffix=r"\b"),
+             Keyword.Reserved),
+            (r"\d+(?![\w.])", Number.Integer),
+            (r"[!,:\[\]]", Punctuation),
+            (r"[\w./-]+", Text),
+            (r".", Text),
+        ],
+    }
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_lexer("nft", NftLexer)
+    app.add_lexer("iptables-restore", IptablesRestoreLexer)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,164 @@
+"""What Sphinx 9.0's writer of man pages gets wrong, or leaves to be done, each put right by a step of its own.
+
+A man page is made of several documents, and several man pages are made of one guide. A reference from one to
+another becomes ``name(7)``, the external links become numbered notes at the end, as in the man pages of git.
+"""
+from __future__ import annotations
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.builders.manpage import ManualPageBuilder
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.typing import ExtensionMetadata
+
+AFTER_REFERENCES = 900
+"""A priority that comes after the references are resolved."""
+
+
+class ManPages(ManualPageBuilder):
+    """Sphinx's builder, with a target for references: it gives every document the same, empty one."""
+
+    def get_target_uri(self, docname: str, typ: str | None = None) -> str:
+        """``man:NAME(SECTION)`` of the page that a document is on."""
+        pages = {page[0]: page for page in self.config.man_pages}
+        _, name, _, _, section = pages.get(docname, pages[self.config.root_doc])
+        return f"man:{name}({section})"
+
+    def get_relative_uri(self, from_: str, to: str, typ: str | None = None) -> str:
+        """The target, or nothing for a reference within one page."""
+        target = self.get_target_uri(to, typ)
+        return "" if target == self.get_target_uri(from_) else target
+
+
+class _ManTransform(SphinxPostTransform):
+    formats = ("man",)
+
+    def page(self) -> nodes.section:
+        """The section that is the whole page, with its title, which the writer leaves out."""
+        return next(self.document.findall(nodes.section))
+
+
+class LeaveOutOtherPages(_ManTransform):
+    """A document with a man page of its own is no part of the page whose toctree names it."""
+
+    default_priority = 1
+
+    def run(self, **kwargs: object) -> None:
+        own = {page[0] for page in self.config.man_pages}
+        for file in list(self.document.findall(addnodes.start_of_file)):
+            if file["docname"] in own:
+                file.parent.remove(file)
+
+
+class NameOtherPages(_ManTransform):
+    """References to another page: the writer prints their text only, so say on which page it is."""
+
+    default_priority = AFTER_REFERENCES
+
+    def run(self, **kwargs: object) -> None:
+        for reference in list(self.document.findall(nodes.reference)):
+            target = reference.get("refuri", "").partition("#")[0]
+            if target.startswith("man:"):
+                name = addnodes.manpage("", target.removeprefix("man:"))
+                reference.replace_self([*reference.children, nodes.Text(" ("), name, nodes.Text(")")])
+
+
+class LinksAsNotes(_ManTransform):
+    """External links as numbered notes: the writer drops their addresses.
+
+    With ``man_show_urls`` it would put each in the middle of its sentence, and print ``<#id>`` for a
+    reference within the guide.
+    """
+
+    default_priority = AFTER_REFERENCES
+
+    def run(self, **kwargs: object) -> None:
+        numbers: dict[str, int] = {}
+        for reference in list(self.document.findall(nodes.reference)):
+            address = reference.get("refuri", "")
+            if not address.startswith(("http:", "https:")):
+                continue
+            if reference.astext() == address:
+                reference.replace_self(nodes.Text(address))
+                continue
+            number = numbers.setdefault(address, len(numbers) + 1)
+            reference.replace_self([*reference.children, nodes.Text(f" [{number}]")])
+        if numbers:
+            notes = (nodes.list_item("", nodes.paragraph("", address)) for address in numbers)
+            self.page().append(_section("Notes", nodes.enumerated_list("", *notes, enumtype="arabic")))
+
+
+class DescriptionSection(_ManTransform):
+    """Text before the first heading: the writer prints it below NAME, where it is not expected."""
+
+    default_priority = AFTER_REFERENCES
+
+    def run(self, **kwargs: object) -> None:
+        page = self.page()
+        text = [child for child in page.children[1:]
+                if not isinstance(child, (nodes.section, addnodes.start_of_file))]
+        for child in text:
+            page.remove(child)
+        page.insert(1, _section("Description", *text))
+
+
+class SeeAlsoSection(_ManTransform):
+    """The other man pages of the guide."""
+
+    default_priority = AFTER_REFERENCES + 10
+
+    def run(self, **kwargs: object) -> None:
+        names = [f"{name}({section})" for _, name, _, _, section in self.config.man_pages
+                 if name != self.document.settings.title]
+        line = nodes.paragraph()
+        for name in names:
+            line += [nodes.Text(", ")] if len(line) else []
+            line += addnodes.manpage("", name)
+        self.page().append(_section("See also", line))
+
+
+class TitlesOfTables(_ManTransform):
+    """The writer takes the title of a table for that of the page, and prints it on the NAME line."""
+
+    default_priority = AFTER_REFERENCES
+
+    def run(self, **kwargs: object) -> None:
+        for table in list(self.document.findall(nodes.table)):
+            if isinstance(table[0], nodes.title):
+                title = table.pop(0)
+                where = table.parent.index(table)
+                table.parent.insert(where, nodes.paragraph("", "", nodes.strong("", title.astext())))
+
+
+class NumbersOfReferences(_ManTransform):
+    """The writer prints a numbered reference as its template (``Table %s``)."""
+
+    default_priority = AFTER_REFERENCES
+
+    def run(self, **kwargs: object) -> None:
+        for reference in list(self.document.findall(addnodes.number_reference)):
+            reference.replace_self(nodes.Text(reference.astext()))
+
+
+class CaptionsOfFigures(_ManTransform):
+    """The writer ends no line after a caption, so that the macro that follows it is printed."""
+
+    default_priority = AFTER_REFERENCES
+
+    def run(self, **kwargs: object) -> None:
+        for caption in list(self.document.findall(nodes.caption)):
+            if isinstance(caption.parent, nodes.figure):
+                caption.replace_self(nodes.paragraph("", "", *caption.children))
+
+
+def _section(title: str, *content: nodes.Node) -> nodes.section:
+    return nodes.section("", nodes.title("", title), *content)
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_builder(ManPages, override=True)
+    for transform in (LeaveOutOtherPages, NameOtherPages, LinksAsNotes, DescriptionSection, SeeAlsoSection,
+                      TitlesOfTables, NumbersOfReferences, CaptionsOfFigures):
+        app.add_post_transform(transform)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

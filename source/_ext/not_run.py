@@ -1,0 +1,34 @@
+"""The option ``:not-run: REASON`` of ``code-block``: a block that no lab can run, and says so in every format."""
+from __future__ import annotations
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.directives.code import CodeBlock
+from sphinx.util.typing import ExtensionMetadata
+
+
+class CodeBlockWithReason(CodeBlock):
+    """Sphinx's ``code-block``, with the reason why nothing runs it, where there is one.
+
+    The reason is kept on the node, as ``node["not-run"]``, for the tests that count such blocks.
+    """
+
+    option_spec = CodeBlock.option_spec | {"not-run": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        block, = super().run()
+        if "not-run" not in self.options:
+            return [block]
+        reason = self.options["not-run"]
+        for code in block.findall(nodes.literal_block):
+            code["not-run"] = reason
+        text, messages = self.state.inline_text(reason, self.lineno)
+        remark = nodes.paragraph("", "", nodes.strong("", "Not run:"), nodes.Text(" "), *text)
+        self.set_source_info(remark)
+        return [nodes.container("", remark, block, classes=["not-run"]), *messages]
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_directive("code-block", CodeBlockWithReason, override=True)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
