@@ -1,0 +1,78 @@
+# Every task of the project. `make` alone builds the guide; `make help` lists the rest.
+export LC_ALL := C.UTF-8
+# Python's caches beside the sources would make them look changed.
+export PYTHONDONTWRITEBYTECODE := 1
+export PATH := $(PATH):/usr/sbin:/sbin
+
+PYTHON := .venv/bin/python
+VENV := .venv/requirements.lock.installed
+HTML := build/html/index.html
+PDF := build/pdf/securing-xen.pdf
+MAN := build/man/securing-xen.7
+# Folders are listed too: they are younger than the results once a file in them is gone.
+SOURCES := $(VENV) conf.py $(shell find source examples latex tests/lab/topology.py -not -path '*__pycache__*')
+
+# One environment for all formats. It forgets the warnings of pages that it has read: after a failure read all again.
+sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) source build/$(1) \
+	|| { rm -rf build/doctrees; exit 1; }
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: all help html pdf man test convert bench linkcheck live clean
+
+all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
+	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
+	@ls $(HTML) build/pdf/*.pdf build/man/*.7 2>/dev/null || true
+
+help:  ## this list
+	@echo 'Run as root, a task first installs the distribution packages that it lacks (apt-get install).'
+	@echo 'Run by anybody else, it names them, leaves out what needs them, and does the rest.'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+html: $(HTML)  ## build/html/
+pdf: $(PDF)  ## build/pdf/securing-xen.pdf
+man: $(MAN)  ## build/man/*.7
+
+test: all  ## build the guide, then run every test
+	@./install-packages.sh test || true
+	@$(PYTHON) -m pytest
+
+convert: $(VENV)  ## turn the LaTeX chapter into pages and example files, in build/convert/
+	@$(PYTHON) latex/tex2myst.py latex/securing-xen.tex build/convert
+	@echo 'The result is in build/convert/'
+
+bench: $(VENV)  ## how long things take, as ratios
+	@$(PYTHON) -m tests.bench
+
+linkcheck: $(VENV)  ## try every link to another site
+	@$(call sphinx,linkcheck)
+
+live: $(VENV)  ## serve the guide on http://127.0.0.1:8000, rebuild and reload on save
+	@$(PYTHON) -m sphinx_autobuild --watch examples --watch conf.py -n -c . source build/live
+
+clean:  ## remove build/ (.venv/ stays)
+	rm -rf build
+
+$(VENV): requirements.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@./install-packages.sh venv
+	@echo 'Installing requirements.lock into .venv/'
+	@python3 -m venv --clear .venv
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(HTML): $(SOURCES)
+	@$(call sphinx,html)
+	@touch $@
+
+$(MAN): $(SOURCES)
+	@$(call sphinx,man)
+	@touch $@
+
+$(PDF): $(SOURCES)
+	@./install-packages.sh pdf
+	@$(call sphinx,latex)
+	@cd build/latex && latexmk -pdf -interaction=nonstopmode -halt-on-error securing-xen.tex </dev/null \
+		>latexmk.out 2>&1 || { cat latexmk.out; exit 1; }
+	@mkdir -p build/pdf && cp build/latex/securing-xen.pdf $@
