@@ -95,6 +95,37 @@ def _echo(client: socket.socket) -> None:
             pass
 
 
+def listen_udp(address: str, port: int) -> dict:
+    """Echo datagrams, in a thread."""
+    server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((address, port))
+    threading.Thread(target=_echo_datagrams, args=(server,), daemon=True).start()
+    return {}
+
+
+def _echo_datagrams(server: socket.socket) -> None:
+    while True:
+        data, peer = server.recvfrom(4096)
+        server.sendto(data, peer)
+
+
+def datagram(address: str, port: int, source_port: int = 0) -> dict:
+    """Send a datagram from a port; ``open`` where it is echoed. ``address`` may end in %interface."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", source_port))
+        sock.settimeout(PATIENCE)
+        sock.connect(socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM)[0][4])
+        try:
+            sock.send(b"echo")
+            return {"verdict": "open" if sock.recv(80) == b"echo" else "filtered"}
+        except (TimeoutError, socket.timeout):
+            return {"verdict": "filtered"}
+        except OSError:
+            return {"verdict": "refused"}
+
+
 class Hammer:
     """Connects to one port without pause, from several threads, and counts what came of it."""
 
@@ -137,14 +168,18 @@ class Held:
         self.sock = result
         return self.alive()
 
-    def alive(self) -> dict:
-        """Whether the other end still echoes what is sent."""
+    def alive(self, size: int = 12) -> dict:
+        """Whether the other end still echoes ``size`` bytes."""
+        sent = b"." * size
+        received = b""
         try:
             self.sock.settimeout(PATIENCE)
-            self.sock.sendall(b"still there?")
-            return {"alive": self.sock.recv(80) == b"still there?"}
+            threading.Thread(target=self.sock.sendall, args=(sent,), daemon=True).start()
+            while len(received) < size and (data := self.sock.recv(65536)):
+                received += data
         except OSError:
-            return {"alive": False}
+            pass
+        return {"alive": received == sent}
 
 
 def main() -> None:
@@ -162,6 +197,7 @@ def main() -> None:
                 answer = hammer.stop()
             else:
                 answer = {"probe": probe, "relocate": relocate, "listen": listen,
+                          "listen_udp": listen_udp, "datagram": datagram,
                           "hold": held.hold, "alive": held.alive}[what](**request)
         except OSError as error:
             answer = {"error": str(error)}

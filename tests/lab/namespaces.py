@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -326,6 +327,16 @@ class Host:
         """Listen on a TCP port (``::`` is every address, IPv4 too) and echo what comes in."""
         self.ask(do="listen", address=address, port=port)
 
+    def link_local(self, interface: str) -> str:
+        """The IPv6 link-local address of an interface of this host."""
+        shown = json.loads(self.run("ip", "-j", "address", "show", "dev", interface).stdout)
+        return next(address["local"] for link in shown for address in link.get("addr_info", ())
+                    if address["family"] == "inet6" and address["scope"] == "link")
+
+    def half_open(self, port: int, peer: str) -> bool:
+        """Whether a SYN from ``peer`` has come to a listening port and been answered."""
+        return bool(self.run("ss", "-Htn", "state", "syn-recv", f"sport = :{port} and dst {peer}").stdout)
+
     @contextmanager
     def hammering(self, address: str, port: int) -> Iterator[dict]:
         """Connect without pause meanwhile; then the yielded dict has ``tries`` and ``open``."""
@@ -355,28 +366,24 @@ class Host:
         os.kill(_only_child(process.pid), number)
 
 
-def _without_empty_tables(text: str) -> str:
-    """Drop what is no rule: comments, iptables' own empty chains with policy accept."""
-    kept = []
-    for block in text.split("\n}\n"):
-        lines = [line for line in block.splitlines() if line and not line.startswith("#")]
-        if lines and lines[0].startswith("table ") and _is_iptables_table(lines[0]):
-            rules = [line for line in lines[1:] if not line.strip().startswith(("chain ", "type ", "}"))]
-            policies = [line for line in lines if "policy drop" in line]
-            own = [line for line in lines if line.strip().startswith("chain ") and not line.split()[1].isupper()]
-            chains = [line.split()[1] for line in lines if line.strip().startswith("chain ")]
-            if not rules and not policies and not own and set(chains) <= BUILT_IN_CHAINS:
-                continue
-        lines = [line for line in lines
-                 if line != "COMMIT" and not line.startswith("*")
-                 and not (line.startswith(":") and " ACCEPT " in line)]
-        kept += lines
-    return "\n".join(kept)
-
-
 BUILT_IN_CHAINS = {"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"}
 
 
-def _is_iptables_table(line: str) -> bool:
-    words = line.split()
-    return words[1] in ("ip", "ip6") and words[2] in ("filter", "raw", "mangle", "nat", "security")
+def _without_empty_tables(text: str) -> str:
+    """Drop what is no rule: comments, and iptables' own chains where they hold nothing but "accept"."""
+    kept: list[str] = []
+    for block in text.split("\n}\n"):
+        lines = [line for line in block.splitlines()
+                 if line and not line.startswith(("#", "*")) and line != "COMMIT"
+                 and not re.match(r":[A-Z]+ ACCEPT ", line)]
+        if not _is_empty_iptables_table(lines):
+            kept += lines
+    return "\n".join(kept)
+
+
+def _is_empty_iptables_table(lines: list[str]) -> bool:
+    if not lines or not re.match(r"table ip6? (filter|raw|mangle|nat|security) \{", lines[0]):
+        return False
+    chains = {line.split()[1] for line in lines if line.strip().startswith("chain ")}
+    rules = [line for line in lines[1:] if not re.match(r"\s*(chain \S+ \{|type .* policy accept;|\}|$)", line)]
+    return chains <= BUILT_IN_CHAINS and not rules

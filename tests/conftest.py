@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""What all tests share: the lab, and what a skip means."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.lab import namespaces
+from tests.lab.filters import FILTERS, iptables_of
+from tests.lab.namespaces import Lab
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """With CI=true nothing may be left out: a skip is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped, which with CI=true is a failure: {report.longrepr[2]}"
+    return report
+
+
+@pytest.fixture(params=FILTERS)
+def packet_filter(request: pytest.FixtureRequest) -> str:
+    """Each packet filter in turn."""
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["bridge-nf-off", "bridge-nf-on"])
+def bridge_nf(request: pytest.FixtureRequest) -> bool:
+    """Whether bridged packets pass through iptables, off and on."""
+    return request.param
+
+
+@pytest.fixture
+def make_lab() -> Iterator[Callable[..., Lab]]:
+    """Start labs that end with the test."""
+    if reason := namespaces.why_not():
+        pytest.skip(f"the lab cannot run: {reason}")
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(Lab(*args, **options))
+
+
+@pytest.fixture
+def start(make_lab, packet_filter: str, bridge_nf: bool) -> Callable[[str], Lab]:
+    """Start a scenario's lab for the packet filter and the bridge setting in turn."""
+    return lambda scenario: make_lab(scenario, iptables_of(packet_filter), bridge_nf)

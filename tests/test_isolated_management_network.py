@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""The isolated management network: bound to it, and closed to every other card."""
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.cycle import assert_cycle, fail, succeed
+from tests.lab.filters import apply, undo
+from tests.lab.namespaces import Lab
+
+SCENARIO = "isolated-management-network"
+FIREWALL = f"{SCENARIO}/firewall"
+MANAGEMENT = "192.168.1.1"
+#: The relocation settings of the file that Xen 3.0.2 to 4.4 shipped.
+SHIPPED = r"""
+(xend-relocation-server yes)
+(xend-relocation-hosts-allow '^localhost$ ^localhost\\.localdomain$')
+"""
+#: xend's own defaults where the server is on and nothing else is said.
+UNRESTRICTED = "(xend-relocation-server yes)"
+
+
+def configure(lab: Lab, text: str) -> None:
+    """Give node-a a configuration and restart xend on it."""
+    lab["node-a"].run("tee", "/etc/xen/xend-config.sxp", input=text)
+    lab["node-a"].run("xend", "restart")
+
+
+def configure_example(lab: Lab) -> None:
+    lab["node-a"].sh(f"cp {SCENARIO}/xend-config.sxp /etc/xen/xend-config.sxp && xend restart")
+
+
+def route_to_management(lab: Lab) -> None:
+    """The attack on an address: by a route to the node's outside card."""
+    for name in ("outsider", "guest-a"):
+        lab[name].sh("ip route add 192.168.1.0/24 via 203.0.113.11; ip route add 2001:db8:1::/64 via 2001:db8:2::11")
+
+
+def from_outside(lab: Lab, action: str = "relocate") -> dict:
+    """Every way to the relocation port of node-a that is not the management network."""
+    targets = ["203.0.113.11", MANAGEMENT]
+    return {f"{name} -> {target}": (lambda name=name, target=target: getattr(lab[name], action)(target, 8002))
+            for name in ("outsider", "guest-a", "admin") for target in targets
+            if (name, target) != ("admin", MANAGEMENT)}  # which has no route to it
+
+
+def from_management(lab: Lab) -> dict:
+    return {"node-b -> management": lambda: lab["node-b"].relocate(MANAGEMENT)}
+
+
+def test_the_shipped_configuration_is_reached_from_everywhere(make_lab):
+    """It listens on every address; hosts-allow alone decides, by reverse DNS, and a PTR record is the peer's own."""
+    lab = make_lab(SCENARIO)
+    configure(lab, SHIPPED)
+    assert lab["outsider"].probe("203.0.113.11", 8002) == "open"
+    assert lab["outsider"].relocate("203.0.113.11") == "rejected"
+    # The outsider's PTR record says localhost: the lab's resolver is the hosts file.
+    lab["node-a"].sh("sed -i 's/^203.0.113.66 .*/203.0.113.66 localhost/' /etc/hosts")
+    assert lab["outsider"].relocate("203.0.113.11") == "ready"
+
+
+def test_without_hosts_allow_every_outsider_relocates(make_lab):
+    lab = make_lab(SCENARIO)
+    configure(lab, UNRESTRICTED)
+    succeed({"outsider": lambda: lab["outsider"].relocate("203.0.113.11"),
+             "guest": lambda: lab["guest-a"].relocate("203.0.113.11"),
+             "node-b": lambda: lab["node-b"].relocate(MANAGEMENT)})
+
+
+@pytest.mark.parametrize("address", [MANAGEMENT, "eth1"])
+def test_an_address_alone_still_lets_in_who_routes_to_it(make_lab, address):
+    """Binding an address does not bind a network card, with the strict reverse path check on."""
+    lab = make_lab(SCENARIO)
+    configure(lab, f"(xend-relocation-server yes) (xend-relocation-address '{address}')")
+    assert lab["node-a"].run("ss", "-Hltn", "sport = :8002").stdout.split()[3] == f"{MANAGEMENT}:8002"
+    assert lab["outsider"].probe("203.0.113.11", 8002) == "refused"
+    route_to_management(lab)
+    assert lab["outsider"].relocate(MANAGEMENT) == "ready"
+    assert lab["guest-a"].relocate(MANAGEMENT) == "ready"
+
+
+def test_the_configuration_admits_the_management_network_only(make_lab):
+    lab = make_lab(SCENARIO)
+    configure_example(lab)
+    route_to_management(lab)
+    succeed(from_management(lab))
+    fail(from_outside(lab))
+
+
+def test_both_together(start, packet_filter):
+    """The address and the rule by network card: only the management network gets in."""
+    lab = start(SCENARIO)
+    node = lab["node-a"]
+    route_to_management(lab)
+    # Every address and no hosts-allow, so that it is the rule which decides.
+    configure(lab, UNRESTRICTED)
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 from_outside(lab), from_management(lab))
+    apply(node, packet_filter, FIREWALL)
+    configure_example(lab)
+    fail(from_outside(lab))
+    succeed(from_management(lab))
+
+
+def test_ipv6_is_closed_too(start, packet_filter):
+    """xend knows no IPv6; the rule holds for whatever listens on the port."""
+    lab = start(SCENARIO)
+    node = lab["node-a"]
+    node.listen(8002)
+    route_to_management(lab)
+    attacks = {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
+               for name in ("outsider", "guest-a") for target in ("2001:db8:2::11", "2001:db8:1::1")}
+    wanted = {"node-b": lambda: lab["node-b"].probe("2001:db8:1::1", 8002)}
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 attacks, wanted)
+
+
+def test_a_forged_management_source_from_outside(start, packet_filter):
+    """The rule asks for the network card as well as the source: a forged one meets the card."""
+    lab = start(SCENARIO)
+    node, outsider = lab["node-a"], lab["outsider"]
+    node.listen(8002)
+    node.sh("echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/xenbr0/rp_filter")
+    # The attacker answers for an address of the management network, and the node's way back leads there.
+    outsider.sh("ip address add 192.168.1.77/32 dev lo; ip route add 192.168.1.1/32 via 203.0.113.11")
+    node.sh("ip route add 192.168.1.77/32 via 203.0.113.66")
+    forged = {"forged": lambda: outsider.probe(MANAGEMENT, 8002, source="192.168.1.77")}
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 forged, {"node-b": lambda: lab["node-b"].probe(MANAGEMENT, 8002)})
