@@ -19,11 +19,12 @@ extensions = [
     "sphinx_tabs.tabs",
     "tabs_everywhere",
     "not_run",
-    "firewall_lexers",
+    "lexers",
     "topology_diagram",
     "landing_page_first",
     "man_pages",
     "page_description",
+    "reread",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_*"]
@@ -63,6 +64,8 @@ latex_elements = {
     "papersize": "a4paper",
     "pointsize": "11pt",
     "printindex": "",
+    "fvset": r"\fvset{fontsize=\footnotesize}",
+    "atendofbody": rf"\bigskip\noindent\small Copyright: {copyright}.",
     # The same input gives the same PDF: no time, no random identifier, no paths.
     "preamble": r"""
 \pdfinfoomitdate=1
@@ -70,6 +73,12 @@ latex_elements = {
 \pdfsuppressptexinfo=-1
 \usepackage{microtype}
 \setlength{\emergencystretch}{4em}
+\setlength{\tymin}{3em}
+\DeclareUnicodeCharacter{2264}{\ensuremath{\le}}
+\DeclareUnicodeCharacter{2265}{\ensuremath{\ge}}
+\DeclareUnicodeCharacter{2260}{\ensuremath{\ne}}
+\DeclareUnicodeCharacter{2248}{\ensuremath{\approx}}
+\DeclareUnicodeCharacter{2713}{\ensuremath{\checkmark}}
 """,
     "sphinxsetup": "verbatimforcewraps=true",
 }

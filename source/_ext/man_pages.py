@@ -51,8 +51,11 @@ class LeaveOutOtherPages(_ManTransform):
                 file.parent.remove(file)
 
 
-class NameOtherPages(_ManTransform):
-    """References to another page: the writer prints their text only, so say on which page it is."""
+class References(_ManTransform):
+    """References within the guide: docutils 0.22's writer prints their address, which is none (``<#id>``).
+
+    One to another page says which page that is, as ``name(7)``; of the others the text is enough.
+    """
 
     default_priority = AFTER_REFERENCES
 
@@ -62,13 +65,14 @@ class NameOtherPages(_ManTransform):
             if target.startswith("man:"):
                 name = addnodes.manpage("", target.removeprefix("man:"))
                 reference.replace_self([*reference.children, nodes.Text(" ("), name, nodes.Text(")")])
+            elif not target:
+                reference.replace_self(reference.children)
 
 
 class LinksAsNotes(_ManTransform):
-    """External links as numbered notes: the writer drops their addresses.
+    """External links as numbered notes: docutils 0.22's writer puts each address into its sentence.
 
-    With ``man_show_urls`` it would put each in the middle of its sentence, and print ``<#id>`` for a
-    reference within the guide.
+    ``man_show_urls`` has no say in that, since docutils replaces the method of Sphinx's writer that asks it.
     """
 
     default_priority = AFTER_REFERENCES
@@ -80,12 +84,12 @@ class LinksAsNotes(_ManTransform):
             if not address.startswith(("http:", "https:")):
                 continue
             if reference.astext() == address:
-                reference.replace_self(nodes.Text(address))
                 continue
             number = numbers.setdefault(address, len(numbers) + 1)
             reference.replace_self([*reference.children, nodes.Text(f" [{number}]")])
         if numbers:
-            notes = (nodes.list_item("", nodes.paragraph("", address)) for address in numbers)
+            notes = (nodes.list_item("", nodes.paragraph("", "", nodes.reference("", address, refuri=address)))
+                     for address in numbers)
             self.page().append(_section("Notes", nodes.enumerated_list("", *notes, enumtype="arabic")))
 
 
@@ -116,6 +120,26 @@ class SeeAlsoSection(_ManTransform):
             line += [nodes.Text(", ")] if len(line) else []
             line += addnodes.manpage("", name)
         self.page().append(_section("See also", line))
+
+
+class NoHyphens(_ManTransform):
+    """The writer lets words be hyphenated and lines be justified, which spoils commands, paths and names."""
+
+    default_priority = AFTER_REFERENCES - 10
+
+    def run(self, **kwargs: object) -> None:
+        self.page().insert(1, nodes.raw("", ".nr HY 0\n.nh\n.ad l\n", format="manpage"))
+
+
+class SpaceBelowTables(_ManTransform):
+    """The writer leaves no space between a table and what follows it, unless that is a paragraph."""
+
+    default_priority = AFTER_REFERENCES
+
+    def run(self, **kwargs: object) -> None:
+        for table in list(self.document.findall(nodes.table)):
+            if not isinstance(table.next_node(descend=False, siblings=True), nodes.paragraph):
+                table.parent.insert(table.parent.index(table) + 1, nodes.raw("", ".sp\n", format="manpage"))
 
 
 class TitlesOfTables(_ManTransform):
@@ -158,7 +182,7 @@ def _section(title: str, *content: nodes.Node) -> nodes.section:
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_builder(ManPages, override=True)
-    for transform in (LeaveOutOtherPages, NameOtherPages, LinksAsNotes, DescriptionSection, SeeAlsoSection,
-                      TitlesOfTables, NumbersOfReferences, CaptionsOfFigures):
+    for transform in (LeaveOutOtherPages, References, LinksAsNotes, DescriptionSection, SeeAlsoSection,
+                      NoHyphens, SpaceBelowTables, TitlesOfTables, NumbersOfReferences, CaptionsOfFigures):
         app.add_post_transform(transform)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -24,9 +24,9 @@ class CodeBlockWithReason(CodeBlock):
         for code in block.findall(nodes.literal_block):
             code["not-run"] = reason
         text, messages = self.state.inline_text(reason, self.lineno)
-        remark = nodes.paragraph("", "", nodes.strong("", "Not run:"), nodes.Text(" "), *text)
+        remark = nodes.paragraph("", "", nodes.strong("", "Not run:"), nodes.Text(" "), *text, classes=["not-run"])
         self.set_source_info(remark)
-        return [nodes.container("", remark, block, classes=["not-run"]), *messages]
+        return [remark, block, *messages]
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

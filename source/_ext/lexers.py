@@ -1,7 +1,10 @@
-"""Highlighting for nftables rule files and for the input of iptables-restore; Pygments 2.21 has neither."""
+"""Highlighting for nftables rules, for the input of iptables-restore and for xend's configuration.
+
+Pygments 2.21 has no lexers for the first two, and stops at the ``#`` and the single quotes of the third.
+"""
 from __future__ import annotations
 
-from pygments.lexer import RegexLexer, words
+from pygments.lexer import RegexLexer, bygroups, words
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text, Whitespace
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
@@ -70,7 +73,30 @@ class IptablesRestoreLexer(RegexLexer):
     }
 
 
+class XendConfigLexer(RegexLexer):
+    """S-expressions as xend reads them: comments begin with ``#``, strings stand in single or double quotes."""
+
+    name = "xend configuration"
+    aliases = ("sxp",)
+    filenames = ("*.sxp",)
+
+    tokens = {  # noqa: RUF012 (the interface of Pygments)
+        "root": [
+            (r"\s+", Whitespace),
+            (r"#.*", Comment.Single),
+            (r"(\()([\w-]+)", bygroups(Punctuation, Name.Attribute)),
+            (r"'(?:\\.|[^'\\])*'", String.Single),
+            (r'"(?:\\.|[^"\\])*"', String.Double),
+            (r"[()]", Punctuation),
+            (r"\d+(?=[\s)])", Number.Integer),
+            (r"(?:yes|no)(?=[\s)])", Keyword.Constant),
+            (r"[^\s()]+", Text),
+        ],
+    }
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_lexer("nft", NftLexer)
     app.add_lexer("iptables-restore", IptablesRestoreLexer)
+    app.add_lexer("sxp", XendConfigLexer)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,18 @@
+"""Read every page again when one of these extensions has changed; Sphinx itself looks at the pages only."""
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.util.typing import ExtensionMetadata
+
+
+def version_of_extensions() -> int:
+    """A number that changes with any extension of the guide."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return int(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12], 16)
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    return {"env_version": version_of_extensions(), "parallel_read_safe": True, "parallel_write_safe": True}
