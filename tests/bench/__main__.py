@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long the builds take, each as a ratio to a clean HTML build: ratios can be compared between machines.
+"""How long the builds take, as ratios to a clean HTML build, which can be compared between machines.
 
 Run by ``make bench``.
 """
@@ -18,9 +18,9 @@ REPEATS = 3
 
 def build(builder: str, folder: Path) -> float:
     """Seconds that one Sphinx process takes; raises CalledProcessError when the build fails."""
-    command = [sys.executable, "-m", "sphinx", "-q", "-nW", "-c", ".", "-d", folder / "doctrees", "-b", builder]
+    command = [sys.executable, "-m", "sphinx", "-q", "-nW", "-c", ".", "-d", folder / "doctrees"]
     start = time.perf_counter()
-    subprocess.run([*command, "source", folder / builder], cwd=ROOT, check=True)
+    subprocess.run([*command, "-b", builder, "source", folder / builder], cwd=ROOT, check=True)
     return time.perf_counter() - start
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     seconds = measure()
     clean = seconds["html, clean"]
     for name, value in seconds.items():
-        print(f"{value / clean:5.2f} × a clean html build: {name} ({value:.2f} s)")
+        print(f"{value / clean:5.2f} of a clean html build: {name} ({value:.2f} s)")
 
 
 if __name__ == "__main__":
