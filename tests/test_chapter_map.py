@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""The chapter map: every point of the chapter has an answer, and a wrong entry is a warning."""
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+from latex import tex2myst
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTER = ROOT / "latex" / "securing-xen.tex"
+PAGE = ROOT / "source" / "reference" / "chapter-map.md"
+
+CONF = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "source" / "_ext")!r}]
+extensions = ["myst_parser", "chapter_map"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
+"""
+
+TEX = r"""\chapter{A book}
+\section{One}
+A claim
+in two lines.
+
+\textbf{FIXME:} Why?
+\begin{enumerate}
+\item \textbf{Do} this.
+\end{enumerate}
+\begin{verbatim}
+# a comment \
+first \
+  --option
+
+second -{}-option
+\end{verbatim}
+"""
+ENTRIES = {
+    "a-book": "target — kept",
+    "one": "target, other — kept",
+    "one/statement-1": "target — kept: so `be` it",
+    "one/question-1": "other — answered: because",
+    "one/item-1": "other — kept",
+    "one/command-1": "target — corrected: it was\n  wrong",
+    "one/command-2": "target — kept",
+}
+FIRST_ENTRY = 8  # the line of the page that the first entry stands on
+
+
+class Project:
+    """A scratch guide of one page with a map, built by Sphinx."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "source"
+        self.out = folder / "build"
+        self.tex = folder / "latex" / "book.tex"
+        for path in (self.source, self.tex.parent):
+            path.mkdir()
+        (self.source / "conf.py").write_text(CONF)
+        self.tex.write_text(TEX)
+
+    def page(self, entries: dict[str, str], argument: str = "../latex/book.tex") -> None:
+        lines = [f"{key}: {entry}" for key, entry in entries.items()]
+        (self.source / "index.md").write_text("\n".join([
+            "(target)=", "# Target title", "", "(other)=", "## Other title", "",
+            f"```{{chapter-map}} {argument}", *lines, "```", "",
+        ]))
+
+    def build(self) -> tuple[Sphinx, list[str]]:
+        """Build as text; returns the application and its warnings, without the path of the source folder."""
+        warnings = io.StringIO()
+        with patch_docutils(), docutils_namespace():
+            app = Sphinx(self.source, self.source, self.out, self.out / "doctrees", "text",
+                         confoverrides={"nitpicky": True}, status=None, warning=warnings)
+            app.build()
+        text = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue())
+        return app, text.replace(f"{self.source}/", "").splitlines()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    return Project(tmp_path)
+
+
+def test_map_shows_each_item_and_its_answer(project: Project) -> None:
+    project.page(ENTRIES)
+    app, warnings = project.build()
+    assert warnings == []
+    shown = [" ".join(line.split()) for line in (project.out / "index.txt").read_text().splitlines() if line]
+    assert shown[4:] == [
+        "A book", "------", "**Kept** in Target title.",
+        "One", "---", "**Kept** in Target title, Other title.",
+        "Statement 1, line 3", "A claim in two lines.", "**Kept** in Target title: so \"be\" it",
+        "Open question 1, line 6", "**FIXME:** Why?", "**Answered** in Other title: because",
+        "Item 1, line 8", "**Do** this.", "**Kept** in Other title.",
+        "Command 1, line 12", "\"first --option\"", "**Corrected** in Target title: it was wrong",
+        "Command 2, line 15", "\"second --option\"", "**Kept** in Target title.",
+    ]
+    # A block of code on a page of the guide is something to run; the chapter's commands are not.
+    assert not list(app.env.get_doctree("index").findall(nodes.literal_block))
+
+
+def line_of(key: str) -> int:
+    keys = list(ENTRIES)
+    return FIRST_ENTRY + sum(1 + ENTRIES[other].count("\n") for other in keys[: keys.index(key)])
+
+
+@pytest.mark.parametrize(("change", "line", "message"), [
+    ({"one/statement-1": None}, 7, "one/statement-1: nothing answers book.tex:3: A claim in two lines."),
+    ({"one/item-1": None}, 7, "one/item-1: nothing answers book.tex:8: **Do** this."),
+    ({"one/question-1": None}, 7, "one/question-1: nothing answers book.tex:6: **FIXME:** Why?"),
+    ({"one/command-2": None}, 7, "one/command-2: nothing answers book.tex:15: second --option"),
+    ({"a-book": None}, 7, "a-book: nothing answers book.tex:1: A book"),
+    ({"one/item-2": "target — kept"}, FIRST_ENTRY + 8, "one/item-2: the chapter has no such item"),
+    ({"one/item-1": "nowhere — kept"}, line_of("one/item-1"), "undefined label: 'nowhere'"),
+    ({"one/command-2": "target — kept, nowhere"}, line_of("one/command-2"), "not KEY: LABEL, ..."),
+    ({"one/command-2": "target — lost"}, line_of("one/command-2"), "not KEY: LABEL, ..."),
+    ({"one/item-1": "other — corrected"}, line_of("one/item-1"), "one/item-1: corrected needs a remark"),
+    ({"one/item-1": "other — answered: so"}, line_of("one/item-1"), "one/item-1: an open question is"),
+    ({"one/question-1": "other — kept"}, line_of("one/question-1"), "one/question-1: an open question is"),
+    ({"one/command-2": "target — kept\none: other — kept"}, FIRST_ENTRY + 8, "one: mapped twice"),
+])
+def test_wrong_map_is_a_warning_where_it_stands(
+    project: Project, change: dict[str, str | None], line: int, message: str
+) -> None:
+    project.page({key: entry for key, entry in (ENTRIES | change).items() if entry is not None})
+    _, warnings = project.build()
+    assert [text for text in warnings if text.startswith(f"index.md:{line}: WARNING: {message}")], warnings
+
+
+@pytest.mark.parametrize(("tex", "message"), [
+    (None, "No such file"),
+    (r"\section{One} \unknown", "book.tex:1:15: unknown macro \\unknown"),
+])
+def test_chapter_that_cannot_be_read_is_a_warning(project: Project, tex: str | None, message: str) -> None:
+    if tex is None:
+        project.tex.unlink()
+    else:
+        project.tex.write_text(tex)
+    project.page(ENTRIES)
+    _, warnings = project.build()
+    assert len(warnings) == 1
+    assert warnings[0].startswith("index.md:7: WARNING: the chapter cannot be read: ")
+    assert message in warnings[0]
+
+
+def test_a_change_of_the_chapter_is_seen_by_the_next_build(project: Project) -> None:
+    project.page(ENTRIES)
+    assert project.build()[1] == []
+    assert project.build()[1] == []
+    project.tex.write_text(TEX + "\nA new claim.\n")
+    _, warnings = project.build()
+    assert [text for text in warnings if "one/statement-2: nothing answers book.tex:18: A new claim." in text]
+
+
+def test_our_map_answers_our_chapter(project: Project) -> None:
+    """The page against the real chapter. The labels are stand-ins; the guide's build has the real ones."""
+    shutil.copy(CHAPTER, project.tex.parent)
+    (project.source / "reference").mkdir()
+    shutil.copy(PAGE, project.source / "reference")
+    labels = set(re.findall(r"[\w-]+(?=(?:, [\w-]+)* — (?:kept|corrected|answered))", PAGE.read_text()))
+    sections = [f"({label})=\n## Title of {label}\n" for label in sorted(labels)]
+    (project.source / "index.md").write_text(
+        "\n".join(["# Index\n", "```{toctree}\nreference/chapter-map\n```\n", *sections])
+    )
+    _, warnings = project.build()
+    assert warnings == []
+    shown = _words((project.out / "reference" / "chapter-map.txt").read_text())
+    for section in tex2myst.read(CHAPTER).root.walk():
+        for block in section.blocks:
+            for text in _texts(block):
+                assert _words(text) in shown
+
+
+def _texts(block: tex2myst.Block) -> list[str]:
+    match block:
+        case tex2myst.Paragraph():
+            return [block.text]
+        case tex2myst.NumberedList():
+            return [text for item in block.items for part in item for text in _texts(part)]
+        case tex2myst.Code():
+            return [line.rstrip("\\") for line in block.text.splitlines() if not line.startswith("#")]
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[\w./-]+", text))
