@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sphinx configuration of the guide: settings only; what does something is in source/_ext."""
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which of the four kinds a code block of the guide is, read from its node in the doctree.
 
 Everything that looks like code on a page is shown from a tested example, run as a transcript, run as a doctest,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """PDF and man pages: the landing page's own sections first, then the other pages, as sections of the same rank."""
 from __future__ import annotations
 

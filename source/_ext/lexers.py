@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Highlighting for nftables rules, for the input of iptables-restore and for xend's configuration.
 
 Pygments 2.21 has no lexers for the first two, and stops at the ``#`` and the single quotes of the third.

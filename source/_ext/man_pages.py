@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What Sphinx 9.0's writer of man pages gets wrong, or leaves to be done, each put right by a step of its own.
 
 A man page is made of several documents, and several man pages are made of one guide. A reference from one to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The option ``:not-run: REASON`` of ``code-block``: a block that no lab can run, and says so in every format."""
 from __future__ import annotations
 

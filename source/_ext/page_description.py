@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """HTML: a page that names no description of its own is described by its first paragraph."""
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Read every page again when one of these extensions has changed; Sphinx itself looks at the pages only."""
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tabs in every format: as tabs in HTML, as a definition list (label over its own content) elsewhere.
 
 sphinx-tabs chooses its nodes by the name of the builder while it reads. That makes the doctree of one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The directives ``{topology} SCENARIO`` and ``{parameters} SCENARIO``, from ``examples/SCENARIO/topology.toml``.
 
 The topology is a picture in HTML (SVG in the page) and in the PDF (the same SVG, made a PDF by rsvg-convert).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A scenario's topology as a picture (SVG) and in words, from the file that the lab builds its hosts from.
 
 Networks are bands, one below the other: the farther a packet from there has to travel to the nodes, the higher.

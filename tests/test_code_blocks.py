@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Every code block of the guide is shown from a tested example, run as a transcript or a doctest, or marked."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from source._ext.code_kinds import CodeBlock, code_blocks
+from tests import guide
+
+
+def blocks(pages: dict[str, guide.Page]) -> list[CodeBlock]:
+    return [block for page in pages.values()
+            for block in code_blocks(page.doctree, page.metadata.get("topology", ""))]
+
+
+def unknown(pages: dict[str, guide.Page]) -> list[str]:
+    return [f"{block.where}: {block.language}: {block.text.splitlines()[0]}"
+            for block in blocks(pages) if not block.kind]
+
+
+def test_every_block_of_the_guide_is_of_a_known_kind():
+    found = unknown(guide.pages())
+    assert not found, "\n".join(["neither example, transcript, doctest nor marked as not run:", *found])
+
+
+def test_every_topology_named_by_a_page_exists():
+    named = {page.metadata["topology"] for page in guide.pages().values() if "topology" in page.metadata}
+    assert {name for name in named if not (guide.ROOT / "examples" / name / "topology.toml").exists()} == set()
+
+
+KNOWN = {
+    "transcript": "```console\nroot@node-a# nft list ruleset\n```\n",
+    "doctest": "```python\n>>> 1 + 1\n2\n```\n",
+    "not-run": "```{code-block} console\n:not-run: there is no XAPI in the lab\n\nroot@node-a# xe host-list\n```\n",
+}
+UNKNOWN = {
+    "no language": "```\nnft list ruleset\n```\n",
+    "shell without a prompt": "```sh\nnft list ruleset\n```\n",
+    "console without a prompt": "```console\nnft list ruleset\n```\n",
+    "prompt that highlighters do not know": "```console\nnode-a# nft list ruleset\n```\n",
+    "Python that is no doctest": "```python\nprint(1)\n```\n",
+    "indented": "text\n\n    nft list ruleset\n",
+    "in a tab": "````{tabs}\n```{group-tab} xl\n\n    xl list\n```\n````\n",
+}
+LATER = {"indented": 2, "in a tab": 2}
+"""How many lines after the beginning of the text the block is said to be; sphinx-tabs is one line early."""
+
+
+@pytest.fixture
+def page(tmp_path: Path):
+    """Make and read a project of one page."""
+    def make(text: str, topology: str = "untrusted-subnet") -> dict[str, guide.Page]:
+        front_matter = f"---\ntopology: {topology}\n---\n" if topology else ""
+        (tmp_path / "index.md").write_text(f"{front_matter}# Page\n\n{text}", encoding="utf-8")
+        return guide.read(tmp_path)
+    return make
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_a_known_kind(page, kind: str):
+    assert [block.kind for block in blocks(page(KNOWN[kind]))] == [kind]
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_an_unknown_kind_is_named_with_its_place(page, tmp_path: Path, what: str):
+    found, = unknown(page(UNKNOWN[what]))
+    line = 6 + LATER.get(what, 0)
+    assert found.startswith(f"{tmp_path / 'index.md'}:{line}: ")
+
+
+def test_a_transcript_needs_a_topology_to_run_on(page):
+    assert len(unknown(page(KNOWN["transcript"], topology=""))) == 1
+
+
+def test_a_file_is_an_example_only_below_examples(page, tmp_path: Path):
+    (tmp_path / "firewall.nft").write_text("flush ruleset\n", encoding="utf-8")
+    assert len(unknown(page("```{literalinclude} firewall.nft\n```\n"))) == 1
+    (tmp_path / "examples").symlink_to(guide.ROOT / "examples")
+    found, = blocks(page("```{literalinclude} examples/domain-0/firewall.nft\n```\n"))
+    assert found.kind == "example"
+    assert found.example == guide.ROOT / "examples/domain-0/firewall.nft"
+
+
+def test_the_reason_and_the_place_of_a_block_that_is_not_run(page, tmp_path: Path):
+    found, = blocks(page(KNOWN["not-run"]))
+    assert found.reason == "there is no XAPI in the lab"
+    assert found.where == f"{tmp_path / 'index.md'}:6"
