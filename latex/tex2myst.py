@@ -431,7 +431,7 @@ def _finish(text: str) -> str:
     """
     comment = "<!-- -->"
     text = text.replace(_EDGE * 2, comment)
-    text = re.sub(rf"(?<=[^\W_]){_EDGE}(?=\*+[\W_])|(?<=[\W_]\*\*){_EDGE}(?=[^\W_])", comment, text)
+    text = re.sub(rf"(?<=[^\W_]){_EDGE}(?=\*\*[\W_])|(?<=[\W_]\*\*){_EDGE}(?=[^\W_])", comment, text)
     lines = []
     for raw in text.replace(_EDGE, "").split("\n"):
         line = re.sub(r"[ \t]+", " ", raw).strip(" ")
