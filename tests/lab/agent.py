@@ -182,26 +182,41 @@ class Held:
         return {"alive": received == sent}
 
 
+class Agent:
+    """Does what is asked, each request in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.hammer: Hammer | None = None
+        self.held = Held()
+        self.lock = threading.Lock()
+        self.requests = {
+            "probe": probe, "relocate": relocate, "listen": listen,
+            "listen_udp": listen_udp, "datagram": datagram,
+            "hold": self.held.hold, "alive": self.held.alive,
+            "hammer": self.start_hammer, "hammered": lambda: self.hammer.stop(),
+        }
+
+    def start_hammer(self, address: str, port: int) -> dict:
+        """Begin to connect without pause."""
+        self.hammer = Hammer(address, port)
+        return {}
+
+    def answer(self, request: dict) -> None:
+        """Do one request and print the answer with its number."""
+        number, what = request.pop("id"), request.pop("do")
+        try:
+            said = self.requests[what](**request)
+        except OSError as error:
+            said = {"error": str(error)}
+        with self.lock:
+            print(json.dumps(said | {"id": number}), flush=True)
+
+
 def main() -> None:
     """Serve requests until standard input ends."""
-    hammer: Hammer | None = None
-    held = Held()
+    agent = Agent()
     for line in sys.stdin:
-        request = json.loads(line)
-        what = request.pop("do")
-        try:
-            if what == "hammer":
-                hammer = Hammer(**request)
-                answer = {}
-            elif what == "hammered":
-                answer = hammer.stop()
-            else:
-                answer = {"probe": probe, "relocate": relocate, "listen": listen,
-                          "listen_udp": listen_udp, "datagram": datagram,
-                          "hold": held.hold, "alive": held.alive}[what](**request)
-        except OSError as error:
-            answer = {"error": str(error)}
-        print(json.dumps(answer), flush=True)
+        threading.Thread(target=agent.answer, args=(json.loads(line),), daemon=True).start()
 
 
 if __name__ == "__main__":

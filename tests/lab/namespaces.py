@@ -9,6 +9,7 @@ the anchor; the networks between them are bridges in the anchor's namespace.
 """
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, Queue
+from typing import IO
 
 from tests.lab import topology as topologies
 from tests.lab.topology import Interface, Topology
@@ -225,6 +228,8 @@ class Host:
         self.inner_pid = inner_pid
         self._agent: subprocess.Popen | None = None
         self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._answers: dict[int, Queue[dict]] = {}
 
     def address(self, version: int = 4, interface: str = "") -> str:
         """An address of this host, as the topology has it."""
@@ -295,17 +300,34 @@ class Host:
         return subprocess.Popen(self.command(argv), text=True, **options)
 
     def ask(self, **request) -> dict:
-        """Have the host's agent do something; see ``tests/lab/agent.py``."""
+        """Have the host's agent do something; see ``tests/lab/agent.py``.
+
+        Threads may ask at the same time. Raises LabError with what went wrong.
+        """
+        answer: Queue[dict] = Queue()
         with self._lock:
             if self._agent is None:
                 self._agent = self.popen("python3", str(PROJECT / "tests/lab/agent.py"),
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self._agent.stdin.write(json.dumps(request) + "\n")
+                threading.Thread(target=self._read_answers, args=(self._agent.stdout,), daemon=True).start()
+            number = next(self._numbers)
+            self._answers[number] = answer
+            self._agent.stdin.write(json.dumps(request | {"id": number}) + "\n")
             self._agent.stdin.flush()
-            answer = json.loads(self._agent.stdout.readline() or '{"error": "the agent is gone"}')
-        if "error" in answer:
-            raise LabError(f"{self.name}: {request}: {answer['error']}")
-        return answer
+        try:
+            said = answer.get(timeout=HUNG)
+        except Empty:
+            said = {"error": f"no answer in {HUNG} s"}
+        if "error" in said:
+            raise LabError(f"{self.name}: {request}: {said['error']}")
+        return said
+
+    def _read_answers(self, lines: IO[str]) -> None:
+        for line in lines:
+            said = json.loads(line)
+            self._answers.pop(said["id"]).put(said)
+        for answer in self._answers.values():
+            answer.put({"error": "the agent is gone"})
 
     def forget(self) -> None:
         """Let go of the agent; its process ends with the lab."""
@@ -313,7 +335,6 @@ class Host:
             self._agent.kill()
             self._agent.wait()
             self._agent.stdin.close()
-            self._agent.stdout.close()
 
     def probe(self, address: str, port: int, source: str = "") -> str:
         """Try to connect by TCP: ``open``, ``refused`` or ``filtered`` (no answer in 2 s)."""
@@ -335,7 +356,7 @@ class Host:
 
     def half_open(self, port: int, peer: str) -> bool:
         """Whether a SYN from ``peer`` has come to a listening port and been answered."""
-        return bool(self.run("ss", "-Htn", "state", "syn-recv", f"sport = :{port} and dst {peer}").stdout)
+        return bool(self.run("ss", "-Htn", "state", "syn-recv", f"sport = :{port} and dst [{peer}]").stdout)
 
     @contextmanager
     def hammering(self, address: str, port: int) -> Iterator[dict]:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""A real OpenSSH server on a host of the lab, with the account that a tunnel logs in to."""
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from tests.lab.namespaces import HUNG, Host, LabError
+
+#: The account's number on the hosts; it need not exist on the machine.
+RELOCATION_UID = 64998
+
+
+def why_not() -> str:
+    """Why this machine has no sshd to run, or an empty string."""
+    return "" if shutil.which("sshd", path="/usr/sbin:/usr/bin") else "not installed: sshd"
+
+
+def prepare(host: Host) -> None:
+    """What the pages ask for once: the account and a host key."""
+    host.sh(f"""
+        echo 'relocation:x:{RELOCATION_UID}:{RELOCATION_UID}::/nonexistent:/usr/sbin/nologin' >> /etc/passwd
+        echo 'relocation:x:{RELOCATION_UID}:' >> /etc/group
+        echo 'relocation:*:19000::::::' >> /etc/shadow
+        mkdir -p /run/sshd /etc/ssh/sshd_config.d
+        ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+    """)
+
+
+def start(host: Host) -> None:
+    """Start sshd on port 22 with the host's /etc/ssh/sshd_config; returns when it listens.
+
+    Without root, sshd cannot change to another account (``setgroups`` is
+    denied), so it runs as that account from the start, in a user namespace of
+    its own, and may bind port 22.
+    """
+    command = ["/usr/sbin/sshd", "-D", "-e"]
+    if os.geteuid() != 0:
+        host.sh("echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start")
+        command = ["unshare", "--user", f"--map-user={RELOCATION_UID}", f"--map-group={RELOCATION_UID}", *command]
+    log = Path(f"/proc/{host.pid}/root/run/sshd.log")
+    process = host.popen("sh", "-c", 'exec "$@" >/run/sshd.log 2>&1', "sh", *command)
+    deadline = time.monotonic() + HUNG
+    while "Server listening" not in (text := log.read_text() if log.exists() else ""):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LabError(f"sshd on {host.name} does not listen: {text}")
+        time.sleep(0.02)

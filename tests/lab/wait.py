@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""Waiting for a condition, never for a time."""
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+
+from tests.lab.namespaces import HUNG
+
+
+def until(condition: Callable[[], bool], what: str, process: subprocess.Popen | None = None) -> None:
+    """Return as soon as ``condition()`` holds.
+
+    Raises AssertionError that says ``what`` did not come about, after HUNG
+    seconds or as soon as ``process``, which was to bring it about, has ended.
+    """
+    deadline = time.monotonic() + HUNG
+    while not condition():
+        ended = process is not None and process.poll() is not None
+        if ended or time.monotonic() > deadline:
+            said = process.stderr.read() if ended and process.stderr else ""
+            raise AssertionError(f"not yet: {what}. {said}")
+        time.sleep(0.02)

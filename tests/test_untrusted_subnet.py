@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""An untrusted subnet: relocation disabled, and a tunnel through which it still works."""
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.lab import sshd
+from tests.lab.cycle import assert_cycle, fail, succeed
+from tests.lab.filters import apply, undo
+from tests.lab.namespaces import Lab
+from tests.lab.wait import until
+
+SCENARIO = "untrusted-subnet"
+FIREWALL = f"{SCENARIO}/firewall"
+NODE_A, NODE_B, NODE_B6 = "203.0.113.11", "203.0.113.12", "2001:db8:2::12"
+
+
+def over_the_network(lab: Lab) -> dict:
+    """Everybody who is not node-b itself, node-a included: the network tells nobody apart."""
+    return {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
+            for name in ("outsider", "guest-a", "node-a", "admin") for target in (NODE_B, NODE_B6)}
+
+
+def test_relocation_disabled_in_the_filter(start, packet_filter):
+    """The filter alone: the port is closed to all, loopback apart."""
+    lab = start(SCENARIO)
+    node = lab["node-b"]
+    node.listen(8002)
+    node.listen(22)
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 over_the_network(lab),
+                 {"loopback": lambda: node.probe("127.0.0.1", 8002), "loopback, IPv6": lambda: node.probe("::1", 8002),
+                  "ssh": lambda: lab["admin"].probe(NODE_B, 22)})
+
+
+def test_relocation_disabled_in_xend(make_lab):
+    """xend alone: nothing listens."""
+    lab = make_lab(SCENARIO)
+    node = lab["node-b"]
+    node.run("tee", "/etc/xen/xend-config.sxp", input="(xend-relocation-server yes)")
+    node.run("xend", "restart")
+    succeed({"outsider": lambda: lab["outsider"].relocate(NODE_B)})
+    node.sh(f"cp {SCENARIO}/xend-config.sxp /etc/xen/ && xend restart")
+    assert lab["outsider"].relocate(NODE_B) == "refused"
+    assert node.run("ss", "-Hltn", "sport = :8002").stdout == ""
+
+
+def with_tunnel(lab: Lab) -> subprocess.Popen:
+    """Set both nodes up as the page says, and hold the tunnel from node-a to node-b."""
+    sender, receiver = lab["node-a"], lab["node-b"]
+    sshd.prepare(receiver)
+    sender.sh("ssh-keygen -q -t ed25519 -N '' -f /etc/xen/relocation-key")
+    public = sender.sh("cat /etc/xen/relocation-key.pub").stdout
+    receiver.run("tee", "/etc/ssh/relocation-authorized-keys", input=f'restrict,port-forwarding,from="{NODE_A}" {public}')
+    receiver.sh(f"cp {SCENARIO}/sshd-relocation.conf /etc/ssh/sshd_config.d/relocation.conf; "
+                f"cp {SCENARIO}/xend-config-tunnel.sxp /etc/xen/xend-config.sxp; xend restart")
+    host_key = receiver.sh("cat /etc/ssh/ssh_host_ed25519_key.pub").stdout
+    sender.run("tee", "/etc/xen/relocation-known-hosts", input=f"{NODE_B} {host_key}")
+    sshd.start(receiver)
+    return sender.popen("sh", f"{SCENARIO}/tunnel.sh", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def needs_sshd():
+    if reason := sshd.why_not():
+        pytest.skip(reason)
+
+
+def test_through_the_tunnel_open_in_clear_refused(start, packet_filter, needs_sshd):
+    lab = start(SCENARIO)
+    sender, receiver = lab["node-a"], lab["node-b"]
+    for node in (sender, receiver):
+        apply(node, packet_filter, FIREWALL)
+    tunnel = with_tunnel(lab)
+    until(lambda: sender.probe("127.0.0.1", 8002) == "open", "the tunnel listens", tunnel)
+    assert sender.relocate("127.0.0.1") == "ready"
+    assert receiver.run("ss", "-Hltn", "sport = :8002").stdout.split()[3] == "127.0.0.1:8002"
+    fail(over_the_network(lab))
+    fail({f"{name} -> the tunnel's end": (lambda name=name: lab[name].probe(NODE_A, 8002))
+          for name in ("outsider", "guest-a", "node-b")})
+    tunnel.stderr.close()
+
+
+def test_the_tunnels_account_can_do_nothing_else(make_lab, needs_sshd):
+    """No shell, no other port, and nothing at all from another address."""
+    lab = make_lab(SCENARIO)
+    sender, receiver = lab["node-a"], lab["node-b"]
+    with_tunnel(lab).stderr.close()
+    receiver.listen(9999, "127.0.0.1")
+    ssh = ("ssh", "-i", "/etc/xen/relocation-key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
+           "-o", "UserKnownHostsFile=/etc/xen/relocation-known-hosts")
+    target = f"relocation@{NODE_B}"
+
+    forwarded = sender.run(*ssh, "-W", "127.0.0.1:8002", target, input="help\n", check=False)
+    assert "receive" in forwarded.stdout, forwarded.stderr
+    other = sender.run(*ssh, "-W", "127.0.0.1:9999", target, input="help\n", check=False)
+    assert other.returncode and "prohibited" in other.stderr, other.stderr
+    shell = sender.run(*ssh, target, "echo in", check=False)
+    assert shell.returncode and "in" not in shell.stdout.split()
+
+    for name in ("relocation-key", "relocation-known-hosts"):
+        stolen = sender.sh(f"cat /etc/xen/{name}").stdout
+        lab["outsider"].run("install", "-m", "600", "/dev/stdin", f"/etc/xen/{name}", input=stolen)
+    from_elsewhere = lab["outsider"].run(*ssh, "-W", "127.0.0.1:8002", target, input="help\n", check=False)
+    assert "Permission denied" in from_elsewhere.stderr, from_elsewhere.stderr
+
+
+def test_a_false_host_is_not_spoken_to(make_lab, needs_sshd):
+    """Where the other end's key is not the one on file, there is no tunnel."""
+    lab = make_lab(SCENARIO)
+    with_tunnel(lab).stderr.close()
+    sender = lab["node-a"]
+    sender.sh("ssh-keygen -q -t ed25519 -N '' -f /run/other && "
+              f"echo {NODE_B} $(cat /run/other.pub) > /etc/xen/relocation-known-hosts")
+    tunnel = sender.run("sh", f"{SCENARIO}/tunnel.sh", check=False)
+    assert tunnel.returncode == 255 and "Host key verification failed" in tunnel.stderr
