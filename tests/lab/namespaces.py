@@ -387,24 +387,25 @@ class Host:
         os.kill(_only_child(process.pid), number)
 
 
-BUILT_IN_CHAINS = {"INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"}
-
-
 def _without_empty_tables(text: str) -> str:
-    """Drop what is no rule: comments, and iptables' own chains where they hold nothing but "accept"."""
-    kept: list[str] = []
-    for block in text.split("\n}\n"):
-        lines = [line for line in block.splitlines()
-                 if line and not line.startswith(("#", "*")) and line != "COMMIT"
-                 and not re.match(r":[A-Z]+ ACCEPT ", line)]
-        if not _is_empty_iptables_table(lines):
-            kept += lines
-    return "\n".join(kept)
+    """Drop what is no rule: comments, and iptables' own chains where they hold nothing but "accept".
+
+    What is left is sorted, since tables and chains are listed in the order of
+    their making, which means nothing.
+    """
+    lines = [line for line in text.splitlines()
+             if line and not line.startswith(("#", "*")) and line != "COMMIT"
+             and not re.match(r":[A-Z]+ ACCEPT ", line)]
+    # A table is listed down to its closing brace; the legacy back ends' lines stand by themselves.
+    tables = re.split(r"(?<=\n\})\n", "\n".join(lines))
+    return "\n".join(sorted(filter(None, map(_without_empty_chains, tables))))
 
 
-def _is_empty_iptables_table(lines: list[str]) -> bool:
-    if not lines or not re.match(r"table ip6? (filter|raw|mangle|nat|security) \{", lines[0]):
-        return False
-    chains = {line.split()[1] for line in lines if line.strip().startswith("chain ")}
-    rules = [line for line in lines[1:] if not re.match(r"\s*(chain \S+ \{|type .* policy accept;|\}|$)", line)]
-    return chains <= BUILT_IN_CHAINS and not rules
+def _without_empty_chains(table: str) -> str:
+    head, *chains = re.split(r"\n(?=\tchain )", table.removesuffix("\n}"))
+    if re.match(r"table ip6? (filter|raw|mangle|nat|security) \{", head):
+        empty = r"\tchain (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) \{\n\t\ttype .* policy accept;\n\t\}"
+        chains = [chain for chain in chains if not re.fullmatch(empty, chain)]
+        if not chains:
+            return ""
+    return "\n".join([head, *sorted(chains)])

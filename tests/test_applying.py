@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""Applying rules: no open moment, never by half, always a way back."""
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.filters import apply, undo
+from tests.lab.namespaces import Host
+from tests.lab.wait import until
+
+FIREWALLS = ["domain-0/firewall", "isolated-management-network/firewall", "subnet-behind-a-firewall/firewall",
+             "subnet-behind-a-firewall/border", "untrusted-subnet/firewall"]
+
+
+def host_for(make_lab, name: str, packet_filter: str) -> Host:
+    lab = make_lab(name.split("/")[0], "iptables-nft" if packet_filter == "nftables" else packet_filter)
+    return lab["border" if name.endswith("border") else "node-a"]
+
+
+@pytest.mark.parametrize("scenario, target", [("isolated-management-network", "203.0.113.11"),
+                                              ("subnet-behind-a-firewall", "192.168.1.1"),
+                                              ("untrusted-subnet", "203.0.113.11")])
+def test_no_open_moment(start, packet_filter, scenario, target):
+    """While an outsider connects without pause, nothing gets in from the first apply to the undo."""
+    lab = start(scenario)
+    node, outsider = lab["node-a"], lab["outsider"]
+    node.listen(8002)
+    apply(node, packet_filter, f"{scenario}/firewall")
+    with outsider.hammering(target, 8002) as result:
+        for _ in range(10):
+            apply(node, packet_filter, f"{scenario}/firewall")
+    assert result["tries"] > 100 and result["open"] == 0, result
+    undo(node, packet_filter, f"{scenario}/firewall")
+    with outsider.hammering(target, 8002) as result:
+        node.run("true")
+    assert result["open"] > 0, result
+
+
+def spoil(host: Host, file: str) -> None:
+    """Add a last rule to a file that only the kernel can find at fault."""
+    if file.endswith(".nft"):
+        host.sh(f"echo 'add rule inet no_such_table input accept' >> {file}")
+    else:
+        host.sh(f"sed -i 's/^COMMIT/-A INPUT -j NO-SUCH-CHAIN\\n&/' {file}")
+
+
+@pytest.mark.parametrize("name", FIREWALLS)
+@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
+def test_a_failure_half_way_leaves_the_old_rules(make_lab, packet_filter, name, again):
+    """Nothing is half applied, neither at first nor over rules that are in force: IPv4 is taken back for IPv6."""
+    host = host_for(make_lab, name, packet_filter)
+    if again:
+        apply(host, packet_filter, name)
+    before = host.rules()
+    for ending in ("nft",) if packet_filter == "nftables" else ("v4", "v6"):
+        host.sh(f"cp {name}.{ending} /run/good")
+        # A change that would show, and then the fault.
+        host.sh(f"sed -i 's/8002/8003/; s/dport 22/dport 23/' {name}.{ending}")
+        spoil(host, f"{name}.{ending}")
+        failed = host.run("nft", "-f", f"{name}.nft", check=False) if ending == "nft" else host.run(
+            "sh", "iptables.sh", "apply", name, check=False)
+        assert failed.returncode == 1
+        assert host.rules() == before, failed.stderr
+        host.sh(f"cp /run/good {name}.{ending}")
+
+
+@pytest.mark.parametrize("back_end", ["iptables-nft", "iptables-legacy"])
+def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
+    """A host's own rules stay where they are, through apply, undo, and a failure taken back."""
+    host = host_for(make_lab, "domain-0/firewall", back_end)
+    host.sh("iptables -A INPUT -s 192.0.2.1 -m comment --comment 'of others' -j DROP; iptables -N OTHERS; "
+            "iptables -A OTHERS -j RETURN; iptables -P FORWARD DROP")
+    before = host.rules()
+    host.run("sh", "iptables.sh", "apply", "domain-0/firewall")
+    assert "192.0.2.1" in host.rules()
+    host.run("sh", "iptables.sh", "undo", "domain-0/firewall")
+    assert host.rules() == before
+    spoil(host, "domain-0/firewall.v6")
+    assert host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False).returncode == 1
+    assert host.rules() == before
+
+
+@pytest.mark.parametrize("name", FIREWALLS)
+def test_nftables_touches_no_table_but_its_own(make_lab, name):
+    host = host_for(make_lab, name, "nftables")
+    host.sh("nft add table inet others; nft add chain inet others c; nft add rule inet others c ip saddr 192.0.2.1 drop")
+    before = host.rules()
+    apply(host, "nftables", name)
+    assert "192.0.2.1" in host.rules()
+    undo(host, "nftables", name)
+    assert host.rules() == before
+
+
+@pytest.mark.parametrize("back_end", ["iptables-nft", "iptables-legacy"])
+def test_iptables_undo_finds_the_jump_though_the_file_was_changed_since(make_lab, back_end):
+    host = host_for(make_lab, "isolated-management-network/firewall", back_end)
+    before = host.rules()
+    name = "isolated-management-network/firewall"
+    host.run("sh", "iptables.sh", "apply", name)
+    host.sh(f"sed -i 's/8002/8003/' {name}.v4 {name}.v6")
+    host.run("sh", "iptables.sh", "apply", name)
+    assert "8002" not in host.rules() and "8003" in host.rules()
+    host.sh(f"sed -i 's/8003/8004/' {name}.v4 {name}.v6")
+    host.run("sh", "iptables.sh", "undo", name)
+    assert host.rules() == before
+    host.run("sh", "iptables.sh", "undo", name)
+    assert host.rules() == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["apply"], ["remove", "domain-0/firewall"], ["apply", "domain-0/nothing"],
+                                       ["apply", "domain-0/firewall.v4"]])
+def test_iptables_usage(make_lab, arguments):
+    host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
+    before = host.rules()
+    failed = host.run("sh", "iptables.sh", *arguments, check=False)
+    assert failed.returncode == 2 and len(failed.stderr.splitlines()) == 1
+    assert host.rules() == before
+
+
+def test_iptables_checks_the_values_first(make_lab):
+    host = host_for(make_lab, "isolated-management-network/firewall", "iptables-nft")
+    host.sh("sed -i 's,192.168.1.0/24,192.168.1.1/8,' isolated-management-network/firewall.v4")
+    before = host.rules()
+    failed = host.run("sh", "iptables.sh", "apply", "isolated-management-network/firewall", check=False)
+    assert failed.returncode == 2
+    assert failed.stderr == ("check_values.py: isolated-management-network/firewall.v4:5: 192.168.1.1/8 has host bits "
+                             "set: it means 192.0.0.0/8\n")
+    assert host.rules() == before
+
+
+def test_undo_in_undoes(make_lab, packet_filter):
+    host = host_for(make_lab, "domain-0/firewall", packet_filter)
+    before = host.rules()
+    undo_command = (["nft", "delete", "table", "inet", "domain_0"] if packet_filter == "nftables"
+                    else ["sh", "iptables.sh", "undo", "domain-0/firewall"])
+    host.run("sh", "undo-in.sh", "1", *undo_command)
+    apply(host, packet_filter, "domain-0/firewall")
+    assert host.rules() != before
+    until(lambda: host.rules() == before, "the rules are undone")
+    late = host.run("sh", "undo-in.sh", "cancel", check=False)
+    assert late.returncode == 1 and "nothing is waiting" in late.stderr
+
+
+def test_undo_in_cancelled_keeps_the_rules(make_lab):
+    host = host_for(make_lab, "domain-0/firewall", "nftables")
+    host.run("sh", "undo-in.sh", "60", "nft", "delete", "table", "inet", "domain_0")
+    sleeping = host.run("pgrep", "-f", "sleep 60").stdout.split()
+    assert sleeping
+    assert host.run("sh", "undo-in.sh", "60", "true", check=False).returncode == 1  # one at a time
+    apply(host, "nftables", "domain-0/firewall")
+    host.run("sh", "undo-in.sh", "cancel")
+    until(lambda: host.run("pgrep", "-f", "sleep 60", check=False).returncode == 1, "the timer is gone")
+    assert "domain_0" in host.rules()
+
+
+@pytest.mark.parametrize("arguments", [[], ["soon", "true"], ["5"]])
+def test_undo_in_usage(make_lab, arguments):
+    host = host_for(make_lab, "domain-0/firewall", "nftables")
+    failed = host.run("sh", "undo-in.sh", *arguments, check=False)
+    assert failed.returncode == 2 and len(failed.stderr.splitlines()) == 1

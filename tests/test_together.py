@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Domain-0's firewall and a scenario's rules on one node: in any order, undone in any order."""
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.cycle import fail, succeed
+from tests.lab.filters import apply, undo
+from tests.lab.namespaces import Lab
+
+DOMAIN_0 = "domain-0/firewall"
+#: Each scenario: the node's outside address, and who relocates to which address of it.
+SCENARIOS = {
+    "isolated-management-network": ("203.0.113.11", [("node-b", "192.168.1.1"), ("node-b", "2001:db8:1::1")]),
+    "subnet-behind-a-firewall": ("192.168.1.1", [("node-b", "192.168.1.1"), ("node-b", "2001:db8:1::1")]),
+    "untrusted-subnet": ("203.0.113.11", [("node-a", "127.0.0.1")]),
+}
+
+
+class Together:
+    """The probes for one scenario with both sets of rules on node-a."""
+
+    def __init__(self, lab: Lab, scenario: str):
+        self.lab, self.node = lab, lab["node-a"]
+        for port in (22, 8002, 5900):
+            self.node.listen(port)
+        address, relocating = SCENARIOS[scenario]
+        self.relocation = {f"{name} -> {target} 8002": self.probe(name, target, 8002) for name, target in relocating}
+        self.ssh = {"admin by ssh": self.probe("admin", address, 22)}
+        self.attack_on_relocation = {"outsider -> 8002": self.probe("outsider", address, 8002)}
+        self.attack_on_the_rest = {"outsider -> 22": self.probe("outsider", address, 22),
+                                   "outsider -> 5900": self.probe("outsider", address, 5900)}
+
+    def probe(self, name: str, address: str, port: int):
+        return lambda: self.lab[name].probe(address, port)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("domain_0_first", [True, False], ids=["domain-0-first", "scenario-first"])
+@pytest.mark.parametrize("undo_domain_0_first", [True, False], ids=["undo-domain-0-first", "undo-scenario-first"])
+def test_together(make_lab, packet_filter, scenario, domain_0_first, undo_domain_0_first):
+    lab = make_lab(scenario, "iptables-nft" if packet_filter == "nftables" else packet_filter)
+    both = Together(lab, scenario)
+    before = both.node.rules()
+    succeed(both.attack_on_relocation | both.attack_on_the_rest | both.relocation | both.ssh)
+
+    rules = f"{scenario}/firewall"
+    for name in (DOMAIN_0, rules) if domain_0_first else (rules, DOMAIN_0):
+        apply(both.node, packet_filter, name)
+    succeed(both.relocation | both.ssh)
+    fail(both.attack_on_relocation | both.attack_on_the_rest)
+
+    if undo_domain_0_first:
+        undo(both.node, packet_filter, DOMAIN_0)
+        succeed(both.relocation | both.ssh | both.attack_on_the_rest)
+        fail(both.attack_on_relocation)
+        undo(both.node, packet_filter, rules)
+    else:
+        undo(both.node, packet_filter, rules)
+        succeed(both.ssh)
+        fail(both.attack_on_relocation | both.attack_on_the_rest)
+        undo(both.node, packet_filter, DOMAIN_0)
+    assert both.node.rules() == before
+    succeed(both.attack_on_relocation | both.attack_on_the_rest)
+
+
+def test_without_the_scenario_nobody_relocates_past_domain_0s_firewall(make_lab, packet_filter):
+    """The mark is not enough by itself: only a scenario's rules set it."""
+    lab = make_lab("isolated-management-network", "iptables-nft" if packet_filter == "nftables" else packet_filter)
+    both = Together(lab, "isolated-management-network")
+    apply(both.node, packet_filter, DOMAIN_0)
+    fail(both.relocation)
