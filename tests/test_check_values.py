@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""A wrong value gets one line that names it, exit status 2, and nothing is changed."""
+from __future__ import annotations
+
+import pytest
+
+#: What is wrong, and the words that must stand in the line.
+WRONG = {
+    "not a network": ("lamb", "'lamb' is not a network; an IPv4 network is expected"),
+    "host bits": ("192.168.1.1/8", "192.168.1.1/8 has host bits set: it means 192.0.0.0/8"),
+    "IPv6 for IPv4": ("2001:db8::/32", "2001:db8::/32 is IPv6; an IPv4 network is expected"),
+    "no prefix length": ("192.168.1.1", "192.168.1.1 has no prefix length"),
+    "too long a prefix": ("192.168.1.0/33", "'192.168.1.0/33' is not a network"),
+    "everybody": ("0.0.0.0/0", "0.0.0.0/0 is every address there is"),
+    "a netmask": ("192.168.1.0/255.255.255.0", "'192.168.1.0/255.255.255.0' is not a network"),
+    "shell": ("$(reboot)", "'$(reboot)' is not a network"),
+    "semicolon": ("192.168.1.0/24;reboot", "'192.168.1.0/24;reboot' is not a network"),
+    "backquotes": ("`reboot`", "'`reboot`' is not a network"),
+}
+ISOLATED = "isolated-management-network"
+
+
+@pytest.fixture
+def node(make_lab):
+    return make_lab(ISOLATED)["node-a"]
+
+
+def refused(host, file: str) -> str:
+    """The one line that the check has for a file; no rule of the host is changed."""
+    before = host.rules()
+    done = host.run("python3", "check_values.py", file, check=False)
+    assert done.returncode == 2
+    assert done.stdout == "" and len(done.stderr.splitlines()) == 1
+    assert host.rules() == before
+    return done.stderr
+
+
+def write(host, file: str, text: str) -> None:
+    host.run("tee", file, input=text)
+
+
+@pytest.mark.parametrize("value, words", WRONG.values(), ids=WRONG)
+def test_wrong_networks_in_every_kind_of_file(node, value, words):
+    write(node, "x.nft", f"define management_network = {value}\n")
+    assert f"x.nft:1: {words}" in refused(node, "x.nft")
+    write(node, "x.v4", f"*filter\n-A INPUT -s {value} -j ACCEPT\n")
+    assert f"x.v4:2: {words}" in refused(node, "x.v4")
+    write(node, "x.sh", f"management_network={value}\n")
+    assert f"x.sh:1: {words}" in refused(node, "x.sh")
+
+
+@pytest.mark.parametrize("file, text, words", [
+    ("x.nft", "define management_network6 = 192.168.1.0/24", "192.168.1.0/24 is IPv4; an IPv6 network is expected"),
+    ("x.v6", "-A INPUT -s 192.168.1.0/24 -j ACCEPT", "192.168.1.0/24 is IPv4; an IPv6 network is expected"),
+    ("x.nft", "define management_network =", "an empty value ('') is not a network"),
+    ("x.v4", "-A INPUT -s '' -j ACCEPT", "an empty value ('') is not a network"),
+    ("x.v4", "-A INPUT -s", "an empty value ('') is not a network"),
+    ("x.v4", "-A INPUT -s 'open", "cannot be read"),
+    ("x.nft", "define management_network", "cannot be read; define NAME = VALUE is expected"),
+    ("x.nft", "define management_network = { 10.1.0.0/16, 10.2.0.1/16 }", "10.2.0.1/16 has host bits set"),
+    ("x.nft", "define number_of_guests = 3", "number_of_guests: no kind of value is known"),
+    ("x.nft", 'define management_interface = "eth7"', "there is no interface eth7 on this host; it has lo, "),
+    ("x.nft", 'define management_interface = "eth1; reboot"', "'eth1; reboot' is not the name of an interface"),
+    ("x.nft", "define management_interface = \"\"", "an empty value ('') is not the name of an interface"),
+    ("x.v4", "-A INPUT -i eth7 -j ACCEPT", "there is no interface eth7"),
+    ("x.v4", "-A INPUT ! -i eth7 -j DROP", "there is no interface eth7"),
+    ("x.nft", "define relocation_port = 80020", "'80020' is not a port"),
+    ("x.v4", "-A INPUT -p tcp --dport 0 -j DROP", "'0' is not a port"),
+    ("x.sxp", "(xend-relocation-port abc)", "'abc' is not a port"),
+    ("x.sxp", "(xend-relocation-address '192.168.1.1/24')", "'192.168.1.1/24' is not an IPv4 address"),
+    ("x.sxp", "(xend-relocation-address '')", "an empty value ('') is not an IPv4 address"),
+    ("x.sxp", "(xend-relocation-address eth7)", "there is no interface eth7"),
+    ("x.sh", "peer_address=203.0.113.300", "'203.0.113.300' is not an IPv4 address"),
+])
+def test_other_wrong_values(node, file, text, words):
+    write(node, file, text + "\n")
+    assert f"{file}:1: " in (line := refused(node, file)) and words in line
+
+
+def test_files_that_cannot_be_read(node):
+    assert "nowhere.nft: No such file or directory" in refused(node, "nowhere.nft")
+    write(node, "x.txt", "")
+    assert "x.txt: one of .nft, .sh, .sxp, .v4, .v6 is expected" in refused(node, "x.txt")
+    node.sh(r"printf 'define \377\n' > x.nft")
+    assert "x.nft: not a text file in UTF-8" in refused(node, "x.nft")
+    assert "usage: " in node.run("python3", "check_values.py", check=False).stderr
+
+
+@pytest.mark.parametrize("scenario", ["domain-0", ISOLATED, "subnet-behind-a-firewall", "untrusted-subnet"])
+def test_every_example_passes_on_its_host(make_lab, scenario):
+    """Each file on the host that it is for; the border firewall's on no other."""
+    lab = make_lab(scenario)
+    files = lab["node-a"].sh(f"ls {scenario}/*.nft {scenario}/*.v4 {scenario}/*.v6 {scenario}/*.sh {scenario}/*.sxp "
+                             "2>/dev/null || true").stdout.split()
+    assert len(files) >= 3
+    for file in files:
+        lab["border" if "border" in file else "node-a"].run("python3", "check_values.py", file)
+
+
+@pytest.mark.parametrize("file", ["domain-0/firewall.nft", "domain-0/firewall.v4"])
+def test_you_cannot_lock_yourself_out(node, file):
+    def check(client: str):
+        return node.run("env", f"SSH_CONNECTION={client} 50000 203.0.113.11 22", "python3", "check_values.py", file,
+                        check=False)
+
+    assert check("198.51.100.10").returncode == 0
+    assert check("::ffff:198.51.100.10").returncode == 0
+    locked = check("203.0.113.9")
+    assert locked.returncode == 2
+    assert "you are logged in from 203.0.113.9, which the administrators' networks (198.51.100.0/24" in locked.stderr
+    assert "you would lock yourself out" in locked.stderr
+
+
+def test_what_it_checks_for_is_taken_by_the_packet_filters_themselves(node):
+    """Why there is a check: neither command objects."""
+    node.run("nft", "-c", "-f", "-", input='table inet t { chain c {\n iifname "eth7" ip saddr 192.168.1.1/8 accept\n }\n}\n')
+    node.sh("iptables -A INPUT -i eth7 -s 192.168.1.1/8 -j ACCEPT")
