@@ -36,6 +36,8 @@ smartquotes = False
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
+# A label comes first: [...](#considerations) means the label, not the page or a glossary term of that name.
+suppress_warnings = ["myst.xref_ambiguous"]
 
 # The style of tabs is in guide.css: sphinx-tabs' own is white in dark mode.
 sphinx_tabs_disable_css_loading = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,11 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd).stdout
+
+
+def man_text(page: Path) -> str:
+    """A man page as its reader sees it, on a wide terminal, without bold and underlined letters."""
+    return re.sub(".\b", "", run("mandoc", "-T", "utf8", "-O", "width=300", page))
 
 
 def words(text: str) -> str:

@@ -55,7 +55,8 @@ class LeaveOutOtherPages(_ManTransform):
 class References(_ManTransform):
     """References within the guide: docutils 0.22's writer prints their address, which is none (``<#id>``).
 
-    One to another page says which page that is, as ``name(7)``; of the others the text is enough.
+    Of a numbered one Sphinx's writer prints the template (``Table %s``). A reference to another page says which
+    page that is, as ``name(7)``; of the others the text is enough.
     """
 
     default_priority = AFTER_REFERENCES
@@ -133,14 +134,13 @@ class NoHyphens(_ManTransform):
 
 
 class SpaceBelowTables(_ManTransform):
-    """The writer leaves no space between a table and what follows it, unless that is a paragraph."""
+    """The bottom line of a table takes the place of the empty line that the writer puts below it."""
 
     default_priority = AFTER_REFERENCES
 
     def run(self, **kwargs: object) -> None:
         for table in list(self.document.findall(nodes.table)):
-            if not isinstance(table.next_node(descend=False, siblings=True), nodes.paragraph):
-                table.parent.insert(table.parent.index(table) + 1, nodes.raw("", ".sp\n", format="manpage"))
+            table.parent.insert(table.parent.index(table) + 1, nodes.raw("", ".sp\n", format="manpage"))
 
 
 class TitlesOfTables(_ManTransform):
@@ -154,16 +154,6 @@ class TitlesOfTables(_ManTransform):
                 title = table.pop(0)
                 where = table.parent.index(table)
                 table.parent.insert(where, nodes.paragraph("", "", nodes.strong("", title.astext())))
-
-
-class NumbersOfReferences(_ManTransform):
-    """The writer prints a numbered reference as its template (``Table %s``)."""
-
-    default_priority = AFTER_REFERENCES
-
-    def run(self, **kwargs: object) -> None:
-        for reference in list(self.document.findall(addnodes.number_reference)):
-            reference.replace_self(nodes.Text(reference.astext()))
 
 
 class CaptionsOfFigures(_ManTransform):
@@ -184,6 +174,6 @@ def _section(title: str, *content: nodes.Node) -> nodes.section:
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_builder(ManPages, override=True)
     for transform in (LeaveOutOtherPages, References, LinksAsNotes, DescriptionSection, SeeAlsoSection,
-                      NoHyphens, SpaceBelowTables, TitlesOfTables, NumbersOfReferences, CaptionsOfFigures):
+                      NoHyphens, SpaceBelowTables, TitlesOfTables, CaptionsOfFigures):
         app.add_post_transform(transform)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
