@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -302,6 +303,15 @@ def test_a_topology_that_does_not_exist_is_an_error(tmp_path: Path, directive: s
         guide.sphinx("dummy", tmp_path / "out", source=tmp_path)
 
 
+def test_a_topology_that_cannot_be_built_is_an_error(tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/topology.toml").write_text("title = 1\n")
+    (tmp_path / "index.md").write_text("# Page\n\n```{topology} broken\n```\n")
+    monkeypatch.setattr("tests.lab.topology.EXAMPLES", tmp_path)
+    guide.read(tmp_path)
+    assert re.search(r"index.md:3: ERROR: broken: ", capsys.readouterr().err)
+
+
 def _svg(scenario: str) -> ET.Element:
     return ET.fromstring(topology_picture.draw(load(scenario)))
 
@@ -359,6 +369,7 @@ def test_a_table_is_not_the_page(built: Built):
     text = built.man("securing-xen-untrusted-subnet.7")
     assert "NAME securing-xen-untrusted-subnet - secure" in text
     assert in_order(text, "DESCRIPTION A titled table ┌", "Not run: as it is")
+    assert ".SH A titled table" not in built.text("man/securing-xen-untrusted-subnet.7")
 
 
 def test_tables_stand_apart_from_what_follows(built: Built):
