@@ -419,7 +419,7 @@ class Reader:
 
 def _escape(text: str) -> str:
     """Text as MyST that means the same text, wherever in a line it stands; see _finish for line starts."""
-    return re.sub(r"([\\`*_\[\]<>{}$&|~#])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[<>{$&|~#])", r"\\\1", text)
 
 
 def _finish(text: str) -> str:
@@ -498,8 +498,7 @@ def _render_items(block: NumberedList, dot: str, files: dict[str, str]) -> str:
         marker = f"{number}{dot} "
         text = "\n\n".join(_render_blocks(blocks, files))
         items.append((marker + textwrap.indent(text, " " * len(marker)).lstrip(" ")).rstrip(" "))
-    loose = any(len(blocks) > 1 for blocks in block.items)
-    return ("\n\n" if loose else "\n").join(items)
+    return "\n".join(items)
 
 
 MANIFEST = ".tex2myst"  # what this program wrote to a folder, in the form of sha256sum

@@ -197,7 +197,7 @@ MARKDOWN = {
     "===": "",
     "> a": "", ": a": "", ":a: b": "", ":::": "", "::: {note}": r"::: \{note\}", "(a)=": "", "(a) b": "",
     "| a | b |": "", "!a": "", "@a": "", "# a": r"\# a", "a #": r"a \#", "$a$": r"\$a\$", "$$": r"\$\$",
-    "% a": r"\% a", "a ^ b": "",
+    "% a": r"\% a", "a ^ b": "", "a | b |-|-|": "a | b\n|-|-|",
 }
 
 
@@ -228,6 +228,8 @@ def test_title_that_would_mean_something_in_markdown(title: str, tmp_path: Path)
     (r"\textbf{a \textbf{b} c}", "a b c", ["a b c"]),
     (r"a\textbf{}b", "ab", []),
     ("\\textbf{a\nb}", "a b", ["a b"]),
+    ("\\textbf{a\n\nb}", "a b", ["a b"]),
+    (r"\textbf{a}\{b\}", "a{b}", ["a"]),
     (r"\textbf{a*}b", "a*b", ["a*"]),
     (r"\textbf{*a}b", "*ab", ["*a"]),
     (r"a\textbf{b}", "ab", ["b"]),
@@ -240,10 +242,10 @@ def test_bold(tex: str, text: str, bold: list[str], tmp_path: Path) -> None:
 
 
 def test_paragraphs_have_their_lines() -> None:
-    tex = "\\section{T} one\ntwo\n \t\n\n% c\n\\textbf{three}\n\n four {} \n\n \n"
+    tex = "\\section{T}\n one\ntwo\n \t\n% c\n\\textbf{three}\n\n four {} \n\n \n"
     document = tex2myst.parse(tex, "book.tex")
     assert [(block.text, block.line) for block in document.root.blocks] == [
-        ("one\ntwo", 1), ("**three**", 6), ("four", 8),
+        ("one\ntwo", 2), ("**three**", 6), ("four", 8),
     ]
 
 
@@ -283,6 +285,22 @@ def test_pages_and_depths_follow_the_headings(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "pages").glob("*.md")) == [
         "a.md", "c-2.md", "c.md", "e-f.md", "index-2.md", "index.md",
     ]
+
+
+def nested_titles(section: tex2myst.Section) -> list:
+    return [section.title, *(nested_titles(child) for child in section.sections)]
+
+
+@pytest.mark.parametrize(("tex", "expected"), [
+    (r"\chapter{A}\section{B}\subsection{C}\subsection{D}\section{E}\section{F}",
+     ["A", ["B", ["C"], ["D"]], ["E"], ["F"]]),
+    (r"\section{A}\chapter{B}\subsection{C}\section{D}", [r"\_x\_", ["A"], ["B", ["C"], ["D"]]]),
+    (r"before \section{A}", [r"\_x\_", ["A"]]),
+    ("", [r"\_x\_"]),
+])
+def test_headings_make_a_tree(tex: str, expected: list) -> None:
+    """One that holds all others is the root; else the root has the name of the file."""
+    assert nested_titles(tex2myst.parse(tex, "_x_.tex").root) == expected
 
 
 def _depth(title: nodes.Node) -> int:
