@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from docutils import nodes
 
 from source._ext.code_kinds import CodeBlock, code_blocks
 from tests import guide
@@ -28,6 +29,18 @@ def test_every_block_of_the_guide_is_of_a_known_kind():
 def test_every_topology_named_by_a_page_exists():
     named = {page.metadata["topology"] for page in guide.pages().values() if "topology" in page.metadata}
     assert {name for name in named if not (guide.ROOT / "examples" / name / "topology.toml").exists()} == set()
+
+
+def test_the_reasons_why_blocks_are_not_run_are_those_that_the_guide_lists():
+    listed = [term.astext() for term in section(guide.pages()["reference/how-this-guide-is-tested"], "not-run")
+              .findall(nodes.term)]
+    assert len(listed) == 8, "a new reason is a decision: what no lab can run"
+    assert {block.reason for block in blocks(guide.pages()) if block.kind == "not-run"} == set(listed)
+
+
+def section(page: guide.Page, label: str) -> nodes.section:
+    """The section of a page that has this label."""
+    return next(node for node in page.doctree.findall(nodes.section) if label in node["ids"])
 
 
 KNOWN = {

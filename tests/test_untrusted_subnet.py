@@ -74,11 +74,11 @@ def test_through_the_tunnel_open_in_clear_refused(start, packet_filter, needs_ss
     for node in (sender, receiver):
         apply(node, packet_filter, FIREWALL)
     tunnel = with_tunnel(lab)
-    until(lambda: sender.probe("127.0.0.1", 8002) == "open", "the tunnel listens", tunnel)
-    assert sender.relocate("127.0.0.1") == "ready"
+    until(lambda: sender.probe("127.0.0.1", 8012) == "open", "the tunnel listens", tunnel)
+    assert sender.relocate("127.0.0.1", 8012) == "ready"
     assert receiver.run("ss", "-Hltn", "sport = :8002").stdout.split()[3] == "127.0.0.1:8002"
     fail(over_the_network(lab))
-    fail({f"{name} -> the tunnel's end": (lambda name=name: lab[name].probe(NODE_A, 8002))
+    fail({f"{name} -> the tunnel's end": (lambda name=name: lab[name].probe(NODE_A, 8012))
           for name in ("outsider", "guest-a", "node-b")})
     tunnel.stderr.close()
 

@@ -42,9 +42,9 @@ HUNG = 60
 # machine's root may read (its keys) stays out.
 ANCHOR = """
 mount -t tmpfs tmpfs /run
-mkdir /run/hosts /run/etc
+mkdir /run/hosts /run/etc /run/media
 cp -r /etc/. /run/etc/ 2>/dev/null || true
-rm -rf /run/etc/ssh/ssh_host_* /run/etc/shadow* /run/etc/resolv.conf
+rm -rf /run/etc/ssh/ssh_host_* /run/etc/ssh/sshd_config.d/* /run/etc/shadow* /run/etc/resolv.conf
 ip link set lo up
 echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || true
 echo 0 > /proc/sys/net/bridge/bridge-nf-call-ip6tables 2>/dev/null || true
@@ -59,6 +59,7 @@ hostname "$1"
 own=/run/hosts/$1
 mkdir "$own" "$own/etc" "$own/work" "$own/run"
 mount -t overlay overlay -o "lowerdir=/run/etc,upperdir=$own/etc,workdir=$own/work" /etc
+mount --bind /run/media /media
 mount --bind "$own/run" /run
 mkdir -p /run/bin /run/home /etc/xen
 : > /etc/resolv.conf
@@ -69,6 +70,10 @@ echo 0 > ipv6/conf/default/accept_dad
 echo 0 > ipv6/conf/all/accept_dad
 echo 0 > ipv6/conf/default/accept_ra
 if [ "$4" = node ]; then
+  if command -v ssh-keygen >/dev/null; then
+    mkdir -p /run/sshd /etc/ssh/sshd_config.d
+    ssh-keygen -q -t ed25519 -N '' -C "root@$1" -f /etc/ssh/ssh_host_ed25519_key
+  fi
   # The kernel's strict reverse path check, so that what gets in gets in despite it.
   echo 1 > ipv4/conf/all/rp_filter
   echo 1 > ipv4/conf/default/rp_filter
