@@ -19,6 +19,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_tabs.tabs",
     "tabs_everywhere",
+    "chapter_map",
     "not_run",
     "lexers",
     "topology_diagram",
@@ -77,6 +78,7 @@ latex_elements = {
 \usepackage{microtype}
 \setlength{\emergencystretch}{4em}
 \setlength{\tymin}{3em}
+\vfuzz=2pt
 \DeclareUnicodeCharacter{2264}{\ensuremath{\le}}
 \DeclareUnicodeCharacter{2265}{\ensuremath{\ge}}
 \DeclareUnicodeCharacter{2260}{\ensuremath{\ne}}

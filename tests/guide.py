@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docutils import nodes
@@ -47,6 +50,17 @@ def pages() -> dict[str, Page]:
     return read(ROOT / "source")
 
 
+def configuration() -> dict[str, Any]:
+    """What conf.py sets."""
+    return runpy.run_path(str(ROOT / "conf.py"))
+
+
+def man_page_of(name: str) -> str:
+    """The man page that a page of the guide is on, as ``name(section)``."""
+    pages = {page[0]: f"{page[1]}({page[4]})" for page in configuration()["man_pages"]}
+    return pages.get(name, pages["index"])
+
+
 def sphinx(builder: str, out: Path, *options: str, source: Path = ROOT / "source") -> None:
     """Build a format; CalledProcessError, with what Sphinx said, where it has a warning."""
     result = subprocess.run(
@@ -63,11 +77,16 @@ def built(name: str) -> Path:
     return path
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """What a program prints. Skips the test where the program is not installed."""
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd).stdout
+def needs(program: str) -> None:
+    """Skip the test where a program is not installed."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+def run(program: str, *arguments: str | Path) -> str:
+    """What a program prints. Skips the test where it is not installed."""
+    needs(program)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def man_text(page: Path) -> str:
@@ -80,17 +99,39 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def tabs(page: Page) -> list[list[tuple[str, str]]]:
-    """Of each group of tabs on a page: the labels, each with the first words of its own content."""
-    found = []
-    for group in page.doctree.findall(nodes.container):
-        if "sphinx-tabs" in group["classes"]:
-            labels, panels = group.children[0], group.children[1:]
-            found.append([(label.astext(), _first_words(panel))
-                          for label, panel in zip(labels, panels, strict=True)])
-    return found
+def letters(text: str) -> str:
+    """Letters and digits only, to compare across formats, in which quotes, hyphens and ligatures differ."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text))
+
+
+def tabs(page: Page) -> list[tuple[str, str]]:
+    """The labels of the tabs on a page, in order, each with the first words of its own content."""
+    return [
+        (label.astext(), _first_words(panel))
+        for group in page.doctree.findall(nodes.container) if "sphinx-tabs" in group["classes"]
+        for label, panel in zip(group.children[0], group.children[1:], strict=True)
+    ]
 
 
 def _first_words(panel: nodes.Element) -> str:
     first = next(panel.findall(lambda node: isinstance(node, (nodes.paragraph, nodes.literal_block))))
     return " ".join(first.astext().split()[:4])
+
+
+def label_over_content(label: str, first: str) -> re.Pattern[str]:
+    """Finds a label and right below it the first words, in :func:`letters` of a format.
+
+    Numbers may come between words: of a page, a footnote or a note.
+    """
+    return re.compile(r"\d{0,3}".join([letters(label), *map(letters, first.split())]))
+
+
+def reasons(page: Page) -> list[str]:
+    """Why blocks of a page are not run, in order."""
+    return [block["not-run"] for block in page.doctree.findall(nodes.literal_block) if "not-run" in block]
+
+
+def addresses(page: Page) -> list[str]:
+    """What a page links to outside of the guide."""
+    return [node["refuri"] for node in page.doctree.findall(nodes.reference)
+            if node.get("refuri", "").startswith(("http:", "https:"))]

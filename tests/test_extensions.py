@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from pygments.token import Error, Token
 
 from source._ext import lexers, reread, topology_picture
@@ -69,6 +70,11 @@ Text after the figure.
 
 root@node-a# xe host-list
 ```
+
+## What is not run
+
+```{not-run-list}
+```
 """
 
 ISOLATED = """---
@@ -115,6 +121,12 @@ UNTRUSTED = """
 
 root@node-a# true
 ```
+
+```{code-block} console
+:not-run: there is no `xe` here
+
+root@node-a# xe vm-list
+```
 """
 
 
@@ -132,6 +144,7 @@ class Built:
         return self.text(f"html/{name}.html")
 
     def latex(self) -> str:
+        guide.needs("rsvg-convert")
         return self.text("latex/securing-xen.tex")
 
     def man(self, name: str) -> str:
@@ -214,13 +227,24 @@ def test_every_format_says_that_a_block_is_not_run_and_why(built: Built):
     assert in_order(built.text("text/considerations.txt"), "**Not run:** there is no \"xe\" here", "xe host-list")
     html = built.html("considerations")
     assert html.index("<strong>Not run:</strong> there is no <code") < html.index("host-list")
-    assert in_order(built.latex(), "there is no \\sphinxcode", "host\\PYGZhy{}list")
+    before, _, _ = built.latex().partition("host\\PYGZhy{}list")
+    assert "there is no \\sphinxcode{\\sphinxupquote{xe}} here" in before.rpartition("Not run:")[2]
 
 
 def test_a_block_is_not_run_for_a_reason(tmp_path: Path):
     (tmp_path / "index.md").write_text("# Page\n\n```{code-block} console\n:not-run:\n\nroot@a# xe\n```\n")
     with pytest.raises(AssertionError, match="not-run"):
         guide.sphinx("dummy", tmp_path / "out", source=tmp_path)
+
+
+def test_the_list_of_what_is_not_run_names_each_reason_once_with_its_pages(built: Built):
+    assert in_order(built.man("securing-xen.7"), "• there is no xe here: Considerations, Untrusted (securing-xen-untrusted-subnet(7))",
+                    "• as it is: Untrusted (securing-xen-untrusted-subnet(7))")
+    page = BeautifulSoup(built.html("considerations"), "html.parser")
+    items = page.find(id="what-is-not-run").find_all("li")
+    assert [item.text for item in items] == [
+        "there is no xe here: Considerations, Untrusted", "as it is: Untrusted"]
+    assert items[1].a["href"] == "scenarios/untrusted-subnet.html"
 
 
 # Pictures of topologies

@@ -19,12 +19,24 @@ class LandingPageFirst(SphinxPostTransform):
     formats = ("latex", "man")
 
     def run(self, **kwargs: object) -> None:
-        root = next(self.document.findall(nodes.section), None)
+        root = next(self.document.findall(nodes.section))
         for file in list(self.document.findall(addnodes.start_of_file)):
             file.parent.remove(file)
             root.append(file)
 
 
+class LabelOfLandingPage(SphinxPostTransform):
+    """Sphinx's LaTeX writer prints no label for the root section, since it leaves out its title: print one."""
+
+    default_priority = 2
+    formats = ("latex",)
+
+    def run(self, **kwargs: object) -> None:
+        root = next(self.document.findall(nodes.section))
+        root.insert(1, nodes.target("", "", ids=root["ids"]))
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_post_transform(LandingPageFirst)
+    app.add_post_transform(LabelOfLandingPage)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

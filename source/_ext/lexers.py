@@ -51,7 +51,7 @@ class IptablesRestoreLexer(RegexLexer):
     """What ``iptables-restore`` and ``ip6tables-restore`` read."""
 
     name = "iptables-restore"
-    aliases = ("iptables-restore",)
+    aliases = ("iptables-restore", "iptables")
     filenames = ("*.v4", "*.v6", "*.rules")
 
     tokens = {  # noqa: RUF012 (the interface of Pygments)
@@ -99,5 +99,6 @@ class XendConfigLexer(RegexLexer):
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_lexer("nft", NftLexer)
     app.add_lexer("iptables-restore", IptablesRestoreLexer)
+    app.add_lexer("iptables", IptablesRestoreLexer)
     app.add_lexer("sxp", XendConfigLexer)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""The man pages that `make` built, as `man` and its tools see them."""
+from __future__ import annotations
+
+import functools
+import re
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests import guide
+
+MAN_PAGES = guide.configuration()["man_pages"]
+NAMES = [f"{name}.{section}" for _, name, _, _, section in MAN_PAGES]
+
+
+@functools.cache
+def text(name: str) -> str:
+    """A man page, given as ``name(section)`` or as its file's name, as words."""
+    file = guide.built("man") / re.sub(r"\((\d)\)$", r".\1", name)
+    return guide.words(guide.man_text(file))
+
+
+def test_the_guide_and_each_scenario_have_a_page():
+    scenarios = {name.removeprefix("scenarios/") for name in guide.pages() if name.startswith("scenarios/")}
+    assert set(NAMES) == {"securing-xen.7", *(f"securing-xen-{name}.7" for name in scenarios)}
+    assert {file.name for file in guide.built("man").glob("*.[0-9]")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mandoc_finds_no_error(name: str):
+    # A level of "error" hides the advice on style; mandoc exits with a status for what it prints.
+    assert guide.run("mandoc", "-T", "lint", "-W", "error", guide.built("man") / name) == ""
+
+
+@pytest.mark.parametrize(("name", "description"), [(page[1], page[2]) for page in MAN_PAGES])
+def test_the_name_line(name: str, description: str):
+    page = guide.built("man") / f"{name}.7"
+    assert f'.SH NAME\n{name} \\- {description}\n' in page.read_text(encoding="utf-8")
+    assert guide.run("lexgrog", page).strip() == f'{page}: "{name} - {description}"'
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_page_names_its_sisters(name: str):
+    see_also = text(name).rpartition("SEE ALSO ")[2]
+    for other in NAMES:
+        assert (other.replace(".7", "(7)") in see_also) == (other != name)
+
+
+def test_references_to_another_man_page_name_it():
+    count = 0
+    for name, page in guide.pages().items():
+        html = guide.built(f"html/{name}.html").read_text(encoding="utf-8")
+        for link in BeautifulSoup(html, "html.parser").select("article a.reference.internal"):
+            target = urlsplit(urljoin(f"{name}.html", link["href"])).path.removesuffix(".html")
+            other = guide.man_page_of(target)
+            in_toctree = link.find_parent(class_="toctree-wrapper")
+            if target in guide.pages() and other != guide.man_page_of(name) and not in_toctree:
+                count += 1
+                expected = guide.words(f"{link.text} ({other})")
+                assert guide.letters(expected) in guide.letters(text(guide.man_page_of(name))), (name, expected)
+    assert count > 0
+
+
+def test_external_links_are_printed():
+    for page in guide.pages().values():
+        for address in guide.addresses(page):
+            assert f"<{address}>" in text(guide.man_page_of(page.name)), page.name
+
+
+def test_tab_labels_stand_over_their_own_content():
+    for page in guide.pages().values():
+        content = guide.letters(text(guide.man_page_of(page.name)))
+        at = 0
+        for label, first in guide.tabs(page):
+            found = guide.label_over_content(label, first).search(content, at)
+            assert found, (page.name, label, first)
+            at = found.end()
+
+
+def test_blocks_that_are_not_run_say_so():
+    for page in guide.pages().values():
+        content = guide.letters(text(guide.man_page_of(page.name)))
+        for reason in guide.reasons(page):
+            assert guide.letters(f"Not run: {reason}") in content, page.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_macro_and_no_address_within_the_guide_is_printed(name: str):
+    assert re.findall(r"\.?(?:UN)?INDENT\b|\\f[BIPR]|<#", text(name)) == []
+
+
+def test_no_open_question_but_in_the_chapter_map():
+    chapter_map = guide.pages()["reference/chapter-map"].doctree.astext()
+    for name in NAMES:
+        allowed = chapter_map.count(guide.OPEN_QUESTION) if name == "securing-xen.7" else 0
+        assert text(name).count(guide.OPEN_QUESTION) <= allowed, name

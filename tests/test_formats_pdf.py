@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""The PDF that `make` built."""
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docutils import nodes
+from pypdf import PdfReader
+from pypdf.generic import Destination
+
+from tests import guide
+
+PDF = "pdf/securing-xen.pdf"
+
+
+@pytest.fixture(autouse=True)
+def tex() -> None:
+    """Without TeX there is no PDF, which `make` has said."""
+    guide.needs("latexmk")
+
+
+@functools.cache
+def reader() -> PdfReader:
+    return PdfReader(guide.built(PDF))
+
+
+@functools.cache
+def letters() -> str:
+    """The text of the PDF, letters and digits only. Numbers of pages stand between the texts of two pages."""
+    return guide.letters(guide.run("pdftotext", "-layout", guide.built(PDF), "-"))
+
+
+def test_all_fonts_are_embedded():
+    _, _, *fonts = guide.run("pdffonts", guide.built(PDF)).splitlines()
+    assert fonts
+    for font in fonts:
+        embedded = font.split()[-5]
+        assert embedded == "yes", font
+        assert "Type 3" not in font, f"{font}: bitmaps look bad on a screen"
+
+
+def test_each_page_of_the_guide_and_its_sections_are_bookmarks():
+    bookmarks = [guide.letters(title) for title in _titles(reader().outline)]
+    for page in guide.pages().values():
+        for section in page.doctree.findall(nodes.section):
+            depth = len([node for node in _above(section) if isinstance(node, nodes.section)])
+            if depth < 2 and not (page.name == "index" and depth == 0):
+                assert guide.letters(section[0].astext()) in bookmarks, (page.name, section[0].astext())
+
+
+def _titles(outline: list) -> Iterator[str]:
+    for entry in outline:
+        yield from _titles(entry) if isinstance(entry, list) else [entry.title]
+
+
+def _above(node: nodes.Node) -> Iterator[nodes.Node]:
+    while node.parent is not None:
+        node = node.parent
+        yield node
+
+
+def test_links_lead_somewhere():
+    inside, outside = set(), set()
+    for page in reader().pages:
+        for annotation in page.get("/Annots", []):
+            action = annotation.get_object().get("/A", {})
+            if action.get("/S") == "/GoTo":
+                inside.add(action["/D"])
+            elif action.get("/S") == "/URI":
+                outside.add(action["/URI"])
+    destinations = reader().named_destinations
+    assert inside and {name for name in inside if not isinstance(destinations.get(name), Destination)} == set()
+    linked = {address for page in guide.pages().values() for address in guide.addresses(page)}
+    assert linked and linked - outside == set()
+
+
+def test_no_line_is_too_long_and_no_character_is_missing():
+    log = guide.built("latex/securing-xen.log").read_text(encoding="utf-8", errors="replace")
+    assert re.findall(r"^(?:Overfull|Missing character).*", log, re.MULTILINE) == []
+    assert re.findall(r"^LaTeX Warning: .*(?:undefined|multiply).*", log, re.MULTILINE) == []
+
+
+def test_tab_labels_stand_over_their_own_content():
+    for page in guide.pages().values():
+        at = letters().index(guide.letters(_title(page)))
+        for label, first in guide.tabs(page):
+            found = guide.label_over_content(label, first).search(letters(), at)
+            assert found, (page.name, label, first)
+            at = found.end()
+
+
+def _title(page: guide.Page) -> str:
+    return next(page.doctree.findall(nodes.title)).astext()
+
+
+def test_blocks_that_are_not_run_say_so():
+    for page in guide.pages().values():
+        for reason in guide.reasons(page):
+            assert guide.letters(f"Not run: {reason}") in letters(), page.name
+
+
+def test_pictures_are_drawn_and_not_made_of_dots():
+    drawn = [page for page in guide.pages().values() if "topology_diagram" in page.doctree.pformat()]
+    assert drawn
+    images = guide.run("pdfimages", "-list", guide.built(PDF)).splitlines()[2:]
+    assert images == []
+
+
+def test_no_open_question_but_in_the_chapter_map():
+    allowed = guide.pages()["reference/chapter-map"].doctree.astext().count(guide.OPEN_QUESTION)
+    assert letters().count(guide.OPEN_QUESTION) <= allowed
+
+
+def test_the_same_source_gives_the_same_file(tmp_path: Path):
+    """In another folder, at another time."""
+    for file in guide.built("latex").iterdir():
+        if file.suffix in (".tex", ".sty", ".cls", ".ist", ".pdf", ".png") or file.name == "latexmkrc":
+            if file.name != "securing-xen.pdf":
+                shutil.copy(file, tmp_path)
+    subprocess.run(["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "securing-xen.tex"],
+                   cwd=tmp_path, env=os.environ | {"SOURCE_DATE_EPOCH": "86400", "FORCE_SOURCE_DATE": "1"},
+                   stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert (tmp_path / "securing-xen.pdf").read_bytes() == guide.built(PDF).read_bytes()
