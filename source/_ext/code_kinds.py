@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docutils import nodes
+from sphinx_tabs.tabs import SphinxTabsPanel
+from tabs_everywhere import labelled_panels
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PROMPT = re.compile(r"[a-z_][a-z0-9_-]*@[a-z0-9-]+[#$] ")
@@ -23,7 +25,8 @@ class CodeBlock:
     """One code block of a page.
 
     ``kind`` is ``example``, ``transcript``, ``doctest``, ``not-run``, or empty when it is none of these.
-    ``reason`` says why it is not run, ``example`` is the file that it shows.
+    ``reason`` says why it is not run, ``example`` is the file that it shows, ``tabs`` are the labels of the
+    tabs around it.
     """
 
     kind: str
@@ -33,6 +36,7 @@ class CodeBlock:
     line: int
     reason: str = ""
     example: Path | None = None
+    tabs: frozenset[str] = frozenset()
 
     @property
     def where(self) -> str:
@@ -51,7 +55,7 @@ def code_blocks(doctree: nodes.document, topology: str = "") -> Iterator[CodeBlo
         source, line = _place(node)
         example = Path(node["source"]).resolve() if "source" in node else None
         yield CodeBlock(_kind(node, language, topology), language, node.astext(), source, line,
-                        node.get("not-run", ""), example)
+                        node.get("not-run", ""), example, frozenset(_tabs(node)))
 
 
 def _kind(node: nodes.Element, language: str, topology: str) -> str:
@@ -72,3 +76,10 @@ def _place(node: nodes.Element) -> tuple[str, int]:
     while node.parent is not None and not node.line:
         node = node.parent
     return node.source or node.document.get("source", ""), node.line or 0
+
+
+def _tabs(node: nodes.Element) -> Iterator[str]:
+    while (parent := node.parent) is not None:
+        if isinstance(node, SphinxTabsPanel):
+            yield from (label.astext() for label, panel in labelled_panels(parent) if panel is node)
+        node = parent

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Comparing what a command printed with what the page shows."""
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+WITHIN_A_LINE = "[..]"
+LINES = "..."
+
+
+def says_nothing(expected: Sequence[str]) -> bool:
+    """Whether an output elides, and has not a word beside that."""
+    elided = any(line == LINES or WITHIN_A_LINE in line for line in expected)
+    return elided and not re.search(r"\w", "".join(expected).replace(WITHIN_A_LINE, ""))
+
+
+def same(expected: Sequence[str], actual: str) -> bool:
+    """Whether the output is what the page shows, its elisions filled in."""
+    pattern = "".join(r"(?:.*\n)*" if line == LINES else _pattern(line) + r"\n" for line in _tidy(expected))
+    return re.fullmatch(pattern, "".join(line + "\n" for line in _tidy(actual.splitlines()))) is not None
+
+
+def difference(expected: Sequence[str], actual: str) -> str:
+    """Both outputs in one: ``-`` is only on the page, ``+`` was only printed, and the rest is the same.
+
+    What an elision stands for counts as the same, unless the elision stands alone on its line.
+    """
+    page = _tidy(expected)
+    printed = [_as_on_the_page(line, page) for line in _tidy(actual.splitlines())]
+    lines = []
+    for _, a, b, c, d in difflib.SequenceMatcher(None, page, printed, autojunk=False).get_opcodes():
+        if page[a:b] == printed[c:d] or page[a:b] == [LINES]:
+            lines += [f" {line}" for line in page[a:b]]
+        else:
+            lines += [f"-{line}" for line in page[a:b]] + [f"+{line}" for line in printed[c:d]]
+    return "\n".join(lines)
+
+
+def _as_on_the_page(line: str, page: list[str]) -> str:
+    telling = (shown for shown in page if not says_nothing([shown]))
+    return next((shown for shown in telling if re.fullmatch(_pattern(shown), line)), line)
+
+
+def _pattern(line: str) -> str:
+    return ".*".join(map(re.escape, line.split(WITHIN_A_LINE)))
+
+
+def _tidy(lines: Sequence[str]) -> list[str]:
+    """Without what nobody sees: tabs are spaces, and nothing is blank at an end."""
+    tidy = [line.expandtabs().rstrip() for line in lines]
+    while tidy and not tidy[-1]:
+        tidy.pop()
+    return tidy

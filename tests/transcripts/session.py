@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A page from its first command to its last, on the hosts of a lab."""
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from tests.lab.namespaces import HUNG, Host, Lab
+from tests.transcripts import output
+from tests.transcripts.page import Command
+from tests.transcripts.shell import Shell, ShellError
+
+NOBODY = "65534"
+
+
+def unprivileged() -> list[str]:
+    """The command prefix that takes every right away.
+
+    Only root can become another user. Anybody else is root of the lab's user namespace and stays so by name, but
+    without a capability even that root may change nothing.
+    """
+    other = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", *other,
+            "env", "USER=user", "HOME=/nonexistent"]
+
+
+def run(lab: Lab, commands: Sequence[Command], limit: float = HUNG) -> list[str]:
+    """Run the commands of a page; what went wrong, a text for each failure.
+
+    A wrong output does not end the page, so that one run shows all of them. A command that has not ended after
+    ``limit`` seconds does.
+    """
+    unknown = [f"{command}\n{lab.topology.name} has no host {command.host}; it has {', '.join(lab.hosts)}"
+               for command in commands if command.host not in lab.hosts]
+    if unknown:
+        return unknown
+    before = {host.name: host.rules() for host in lab.hosts.values()}
+    failures: list[str] = []
+    with ExitStack() as stack:
+        shells: dict[str, Shell] = {}
+        for number, command in enumerate(commands):
+            host = lab[command.host]
+            if command.prompt not in shells:
+                spawn = host.popen if command.user == "root" else partial(host.popen, *unprivileged())
+                shells[command.prompt] = stack.enter_context(Shell(spawn))
+            try:
+                said, status = shells[command.prompt].run(command.text, limit)
+            except ShellError as error:
+                return [*failures, f"{command}\nThe command {error}. Until then it printed:\n"
+                                   f"{error.output}\n{state(host)}"]
+            if wrong := _wrong(command, said, status, _next(commands, number)):
+                failures.append(f"{command}\n{wrong}" + ("" if failures else f"\n\n{state(host)}"))
+    for host in lab.hosts.values():
+        if (after := host.rules()) != before[host.name]:
+            change = output.difference(before[host.name].splitlines(), after)
+            failures.append(f"{host.name}: the page does not undo what it does. "
+                            f"Rules of before (-) and after (+) it:\n{change}")
+    return failures
+
+
+def _next(commands: Sequence[Command], number: int) -> str:
+    """The next command of the same shell."""
+    later = (command for command in commands[number + 1:] if command.prompt == commands[number].prompt)
+    return next((command.text for command in later), "")
+
+
+def _wrong(command: Command, said: str, status: int, following: str) -> str:
+    """What is wrong with the way a command ended, or an empty string."""
+    if not output.same(command.expected, said):
+        return (f"--- on the page\n+++ printed (exit status {status})\n"
+                f"{output.difference(command.expected, said)}")
+    if status and not command.expected and not following.startswith("echo $?"):
+        return (f"fails without a word: exit status {status}. Show its output, or the status "
+                "with `echo $?` in the next command of this shell.")
+    return ""
+
+
+def state(host: Host) -> str:
+    """What to know about a host when a command on it fails: its addresses, rules and listeners."""
+    shown = {
+        "ip -br address": host.run("ip", "-br", "address", check=False).stdout,
+        "rules": host.rules(),
+        "ss -Hltnp": host.run("ss", "-Hltnp", check=False).stdout,
+    }
+    return "\n".join([f"State of {host.name}:"] + [
+        f"  {what}:\n" + "".join(f"    {line}\n" for line in text.splitlines() or ["(none)"])
+        for what, text in shown.items()])
