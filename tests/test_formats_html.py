@@ -35,7 +35,8 @@ def test_every_page_is_there():
 
 
 def test_nothing_is_loaded_from_other_hosts():
-    found = [f"{name}: {address}" for name, page in site().items() for address in _loaded(page) if _elsewhere(address)]
+    found = [f"{name}: {address}" for name, page in site().items()
+             for address in _loaded(page) if _elsewhere(address)]
     for file in sorted([*guide.built("html").rglob("*.css"), *guide.built("html").rglob("*.js")]):
         found += [f"{file.name}: {address}" for address in _addresses_in_css(file.read_text(encoding="utf-8"))
                   if _elsewhere(address)]
@@ -65,7 +66,8 @@ def test_the_browser_is_told_to_load_nothing_from_other_hosts():
         policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
         assert policy is not None, name
         assert page.head.find(True) is policy, f"{name}: what stands before the policy is not under it"
-        assert {"default-src 'self'", "object-src 'none'", "base-uri 'none'"} <= set(policy["content"].split("; "))
+        rules = set(policy["content"].split("; "))
+        assert {"default-src 'self'", "object-src 'none'", "base-uri 'none'"} <= rules
         for script in page.find_all("script", src=False):
             digest = b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
             assert f"'sha256-{digest}'" in policy["content"], f"{name}: {script.text}"

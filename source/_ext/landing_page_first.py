@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""PDF and man pages: the landing page's own sections first, then the other pages, as sections of the same rank."""
+"""PDF and man pages: the landing page's own sections first, then the other pages, all of one rank."""
 from __future__ import annotations
 
 from docutils import nodes
@@ -26,7 +26,7 @@ class LandingPageFirst(SphinxPostTransform):
 
 
 class LabelOfLandingPage(SphinxPostTransform):
-    """Sphinx's LaTeX writer prints no label for the root section, since it leaves out its title: print one."""
+    """Sphinx's LaTeX writer leaves out the title of the root section, and its label with it: print that."""
 
     default_priority = 2
     formats = ("latex",)

@@ -33,9 +33,10 @@ class NftLexer(RegexLexer):
             (words(("accept", "drop", "reject", "jump", "goto", "return", "continue", "log", "counter",
                     "notrack", "masquerade", "snat", "dnat"), prefix=r"(?<![\w.-])", suffix=r"(?![\w.-])"),
              Keyword.Reserved),
-            (words(("ip", "ip6", "inet", "arp", "bridge", "netdev", "tcp", "udp", "icmp", "icmpv6", "ct", "meta",
-                    "fib", "ether", "iif", "iifname", "oif", "oifname", "saddr", "daddr", "sport", "dport",
-                    "state", "l4proto", "nexthdr"), prefix=r"(?<![\w.-])", suffix=r"(?![\w.-])"), Name.Builtin),
+            (words(("ip", "ip6", "inet", "arp", "bridge", "netdev", "tcp", "udp", "icmp", "icmpv6", "ct",
+                    "meta", "fib", "ether", "iif", "iifname", "oif", "oifname", "saddr", "daddr", "sport",
+                    "dport", "state", "l4proto", "nexthdr"), prefix=r"(?<![\w.-])", suffix=r"(?![\w.-])"),
+             Name.Builtin),
             (r"\$\w+", Name.Variable),
             (r"@\w+", Name.Variable),
             (r"\d+(?![\w.])", Number.Integer),
@@ -75,7 +76,7 @@ class IptablesRestoreLexer(RegexLexer):
 
 
 class XendConfigLexer(RegexLexer):
-    """S-expressions as xend reads them: comments begin with ``#``, strings stand in single or double quotes."""
+    """S-expressions as xend reads them: ``#`` begins a comment, strings stand in quotes of either kind."""
 
     name = "xend configuration"
     aliases = ("sxp",)

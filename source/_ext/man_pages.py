@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What Sphinx 9.0's writer of man pages gets wrong, or leaves to be done, each put right by a step of its own.
+"""What Sphinx 9.0's writer of man pages gets wrong or leaves to be done, each put right by a step of its own.
 
 A man page is made of several documents, and several man pages are made of one guide. A reference from one to
 another becomes ``name(7)``, the external links become numbered notes at the end, as in the man pages of git.
@@ -55,8 +55,8 @@ class LeaveOutOtherPages(_ManTransform):
 class References(_ManTransform):
     """References within the guide: docutils 0.22's writer prints their address, which is none (``<#id>``).
 
-    Of a numbered one Sphinx's writer prints the template (``Table %s``). A reference to another page says which
-    page that is, as ``name(7)``; of the others the text is enough.
+    Of a numbered one Sphinx's writer prints the template (``Table %s``). A reference to another page says
+    which page that is, as ``name(7)``; of the others the text is enough.
     """
 
     default_priority = AFTER_REFERENCES
@@ -90,9 +90,11 @@ class LinksAsNotes(_ManTransform):
             number = numbers.setdefault(address, len(numbers) + 1)
             reference.replace_self([*reference.children, nodes.Text(f" [{number}]")])
         if numbers:
-            notes = (nodes.list_item("", nodes.paragraph("", "", nodes.reference("", address, refuri=address)))
-                     for address in numbers)
-            self.page().append(_section("Notes", nodes.enumerated_list("", *notes, enumtype="arabic")))
+            notes = nodes.enumerated_list(enumtype="arabic")
+            for address in numbers:
+                link = nodes.reference("", address, refuri=address)
+                notes += nodes.list_item("", nodes.paragraph("", "", link))
+            self.page().append(_section("Notes", notes))
 
 
 class DescriptionSection(_ManTransform):

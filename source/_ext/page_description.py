@@ -25,7 +25,8 @@ def add_description(
     text = " ".join(paragraph.astext().split())
     if len(text) > LENGTH:
         text = text[:LENGTH].rsplit(" ", 1)[0] + " …"
-    context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{escape(text)}">'
+    tag = f'\n<meta name="description" content="{escape(text)}">'
+    context["metatags"] = context.get("metatags", "") + tag
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The directives ``{topology} SCENARIO`` and ``{parameters} SCENARIO``, from ``examples/SCENARIO/topology.toml``.
+"""The directives ``{topology} SCENARIO`` and ``{parameters} SCENARIO``.
 
-The topology is a picture in HTML (SVG in the page) and in the PDF (the same SVG, made a PDF by rsvg-convert).
-Formats of text get it in words. The parameters, what a reader changes in the commands, are a table.
+Both read ``examples/SCENARIO/topology.toml``. The topology is a picture in HTML (SVG in the page) and in the
+PDF (the same SVG, made a PDF by rsvg-convert); formats of text get it in words. The parameters, what a reader
+changes in the commands, are a table.
 """
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import topology_picture
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -18,7 +20,6 @@ from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 from sphinx.writers.latex import LaTeXTranslator
 
-import topology_picture
 from tests.lab.topology import EXAMPLES, Topology, TopologyError, load
 
 
@@ -72,7 +73,7 @@ def _row(*cells: nodes.Node) -> nodes.row:
 
 
 def visit_html(translator: HTML5Translator, node: topology_diagram) -> None:
-    """The picture itself, in a frame that can be scrolled, with the keyboard too, where the screen is narrow."""
+    """The picture itself. Where the screen is narrow its frame can be scrolled, with the keyboard too."""
     svg = topology_picture.draw(load(node["scenario"]))
     translator.body.append(f'<div class="topology" tabindex="0">{svg}</div>\n')
     raise nodes.SkipNode

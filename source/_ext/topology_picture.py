@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A scenario's topology as a picture (SVG) and in words, from the file that the lab builds its hosts from.
 
-Networks are bands, one below the other: the farther a packet from there has to travel to the nodes, the higher.
-A host stands above the nearest network that it is on, the nodes stand below theirs. A node is drawn as it is
-built: its outside card is a port of the bridge, and the guest hangs on that bridge by its vif.
+Networks are bands, one below the other: the farther a packet from there has to travel to the nodes, the
+higher. A host stands above the nearest network that it is on, the nodes stand below theirs. A node is drawn
+as it is built: its outside card is a port of the bridge, and the guest hangs on that bridge by its vif.
 
 Only classes are drawn, no colours: in HTML the style sheet of the guide gives them (so that dark mode works),
 in the PDF :data:`PRINT_STYLE` does.
@@ -17,14 +17,15 @@ from tests.lab.topology import Host, Interface, Network, Topology
 
 ATTACKERS = ("outsider", "guest")
 BOX, GAP, PAD, LINE, WIRE = 178, 16, 7, 13, 24
-"""Width of a host's box, space between boxes, space within them, height of a line of text, length of a wire."""
+"""Width of a host's box, space between boxes, space within them, height of a line, length of a wire."""
 LETTER = 6.1
 """Width of a letter of the addresses, which are set in a fixed width font of 10 units."""
 PRINT_STYLE = """
 text{font:11px 'DejaVu Sans',sans-serif;fill:#000}
 .name,.network-name{font-weight:bold}.role,.port{font-size:9px;fill:#333}
 .address{font:10px 'DejaVu Sans Mono',monospace}
-.host,.bridge{fill:#fff;stroke:#333}.node{fill:#f2f2f2}.attacker{stroke:#a00000;stroke-width:2;stroke-dasharray:5 3}
+.host,.bridge{fill:#fff;stroke:#333}.node{fill:#f2f2f2}
+.attacker{stroke:#a00000;stroke-width:2;stroke-dasharray:5 3}
 .network{fill:#dce6f2;stroke:#335}.wire{stroke:#333;stroke-width:1.5;fill:none}
 """
 
@@ -225,7 +226,7 @@ class _Picture:
         return y
 
     def _wire(self, x: float, y: float, band: Box, port: str) -> None:
-        """A wire from the edge of a box to a network above or below it, with the name of its port beside it."""
+        """A wire from the edge of a box to a network above or below it, the name of its port beside it."""
         end = band.bottom if band.y < y else band.y
         inside = min(max(x, band.x + 14), band.x + band.width - 14)
         bend = end + (y - end) / 4  # clear of the port's name
@@ -271,4 +272,5 @@ def _host_height(host: Host) -> float:
 def _band_lines(network: Network, width: float) -> list[str]:
     """Title and prefixes; the prefixes in one line where they fit."""
     line = ", ".join(network.prefixes)
-    return [network.title, line] if len(line) * LETTER <= width - 2 * PAD else [network.title, *network.prefixes]
+    fits = len(line) * LETTER <= width - 2 * PAD
+    return [network.title, line] if fits else [network.title, *network.prefixes]
