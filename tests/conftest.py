@@ -37,11 +37,13 @@ def bridge_nf(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def make_lab() -> Iterator[Callable[..., Lab]]:
-    """Start labs that end with the test."""
-    if reason := namespaces.why_not():
-        pytest.skip(f"the lab cannot run: {reason}")
+    """Start labs that end with the test; takes what :class:`Lab` takes."""
     with ExitStack() as stack:
-        yield lambda *args, **options: stack.enter_context(Lab(*args, **options))
+        def make(scenario: str, iptables: str = "iptables-nft", bridge_nf: bool = False) -> Lab:
+            if reason := namespaces.why_not(iptables, bridge_nf):
+                pytest.skip(f"the lab cannot run: {reason}")
+            return stack.enter_context(Lab(scenario, iptables, bridge_nf))
+        yield make
 
 
 @pytest.fixture

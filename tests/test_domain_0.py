@@ -7,6 +7,7 @@ import re
 from tests.lab.cycle import assert_cycle, fail, succeed
 from tests.lab.filters import apply, undo
 from tests.lab.namespaces import Lab
+from tests.lab.wait import until
 
 FIREWALL = "domain-0/firewall"
 NODE, NODE6 = "203.0.113.11", "2001:db8:2::11"
@@ -29,15 +30,16 @@ def wanted(lab: Lab) -> dict:
     """What must go on: ssh, loopback, the node's own connections, neighbour discovery, DHCP."""
     node, router = lab["node-a"], lab["router"]
 
-    def after_forgetting_neighbours(host, address):
-        node.sh("ip neigh flush all")
-        router.sh("ip neigh flush all")
-        return host.probe(address, 22)
+    def over_ipv6() -> str:
+        """In and out, after both sides have forgotten their neighbours."""
+        for host in (node, router):
+            host.sh("ip -6 neigh flush all")
+        into, out = lab["admin"].probe(NODE6, 22), node.probe("2001:db8:2::66", 22)
+        return into if into == out else f"in {into}, out {out}"
 
     return {
         "admin": lambda: lab["admin"].probe(NODE, 22),
-        "admin over IPv6": lambda: after_forgetting_neighbours(lab["admin"], NODE6),
-        "node out over IPv6": lambda: after_forgetting_neighbours(node, "2001:db8:2::66"),
+        "IPv6": over_ipv6,
         "node out": lambda: node.probe("203.0.113.66", 22),
         "loopback": lambda: node.probe("127.0.0.1", 8002),
         "loopback over IPv6": lambda: node.probe("::1", 8002),
@@ -76,6 +78,36 @@ def test_icmp_errors_reach_the_node(start, packet_filter):
         assert admin.ask(do="alive", size=100_000)["alive"]
     assert "mtu 1300" in node.run("ip", "route", "get", "198.51.100.10").stdout
     assert "mtu 1300" in node.run("ip", "-6", "route", "get", "2001:db8:a::10").stdout
+
+
+def test_what_ipv6_needs_reaches_the_node(start, packet_filter):
+    """Router advertisements and multicast listener queries; without rules they do, and with the rules as well."""
+    lab = start("domain-0")
+    node, router = lab["node-a"], lab["router"]
+    node.sh("echo 2 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra; echo 1 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra_defrtr")
+
+    def learnt() -> bool:
+        node.sh("ip -6 route flush proto ra")
+        router.ask(do="router_advertisement", interface="eth0")
+        until(lambda: "proto ra" in node.run("ip", "-6", "route").stdout, "the node has learnt the router")
+        return True
+
+    assert router.ask(do="mld_query", interface="eth0")["verdict"] == "open"
+    assert learnt()
+    for name in ("guest-a", "outsider"):  # so that only the node is there to answer
+        lab[name].sh("ip link set eth0 down")
+    apply(node, packet_filter, FIREWALL)
+    assert router.ask(do="mld_query", interface="eth0")["verdict"] == "open"
+    assert learnt()
+
+
+def test_a_packet_of_no_connection_gets_no_answer(start, packet_filter):
+    """Answers to what is invalid help only whoever sends it."""
+    lab = start("domain-0")
+    assert lab["outsider"].ask(do="odd_packet", address=NODE, port=8002)["verdict"] == "refused"
+    apply(lab["node-a"], packet_filter, FIREWALL)
+    assert lab["outsider"].probe(NODE, 8002) == "refused"
+    assert lab["outsider"].ask(do="odd_packet", address=NODE, port=8002)["verdict"] == "filtered"
 
 
 def test_what_is_refused_is_logged_at_a_limited_rate(start, packet_filter):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import struct
 import sys
 import threading
+import time
 
 #: Seconds without an answer after which a probe says "filtered": long enough
 #: for the kernel to have sent its SYN a second time (after 1 s).
@@ -126,6 +128,57 @@ def datagram(address: str, port: int, source_port: int = 0) -> dict:
             return {"verdict": "refused"}
 
 
+def mld_query(interface: str) -> dict:
+    """Ask all hosts on a wire which multicast groups they listen to; ``open`` where one reports (RFC 3810)."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
+        index = socket.if_nametoindex(interface)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        router_alert = bytes([0, 0, 5, 2, 0, 0, 1, 0])
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, router_alert)
+        all_mld_routers = socket.inet_pton(socket.AF_INET6, "ff02::16")
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, all_mld_routers + index.to_bytes(4, sys.byteorder))
+        # type 130, version 2, to be answered within 10 ms; the kernel fills in the checksum
+        sock.sendto(bytes([130, 0, 0, 0, 0, 10, 0, 0]) + bytes(16) + bytes([2, 125, 0, 0]),
+                    (f"ff02::1%{interface}", 0, 0, index))
+        return {"verdict": _wait_for(sock, lambda packet: packet[0] == 143)}
+
+
+def router_advertisement(interface: str) -> dict:
+    """Announce this host as a router to all hosts on a wire (RFC 4861)."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        sock.sendto(bytes([134, 0, 0, 0, 64, 0, 7, 8]) + bytes(8),
+                    (f"ff02::1%{interface}", 0, 0, socket.if_nametoindex(interface)))
+    return {}
+
+
+def odd_packet(address: str, port: int) -> dict:
+    """Send a TCP packet with SYN and FIN set, which belongs to no connection; ``refused`` where it is answered."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as sock:
+        sock.connect((address, 0))
+        source = socket.inet_aton(sock.getsockname()[0])
+        header = struct.pack("!HHIIBBHHH", 40000, port, 1, 0, 5 << 4, 0x03, 1024, 0, 0)
+        pseudo = source + socket.inet_aton(address) + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(header))
+        total = sum(struct.unpack(f"!{len(pseudo + header) // 2}H", pseudo + header))
+        total = (total & 0xFFFF) + (total >> 16)
+        sock.send(header[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + header[18:])
+        said = _wait_for(sock, lambda packet: packet[20:24] == struct.pack("!HH", port, 40000))
+        return {"verdict": "refused" if said == "open" else "filtered"}
+
+
+def _wait_for(sock: socket.socket, wanted) -> str:
+    deadline = time.monotonic() + PATIENCE
+    while (left := deadline - time.monotonic()) > 0:
+        sock.settimeout(left)
+        try:
+            if wanted(sock.recv(4096)):
+                return "open"
+        except (TimeoutError, socket.timeout):
+            break
+    return "filtered"
+
+
 class Hammer:
     """Connects to one port without pause, from several threads, and counts what came of it."""
 
@@ -192,6 +245,7 @@ class Agent:
         self.requests = {
             "probe": probe, "relocate": relocate, "listen": listen,
             "listen_udp": listen_udp, "datagram": datagram,
+            "mld_query": mld_query, "router_advertisement": router_advertisement, "odd_packet": odd_packet,
             "hold": self.held.hold, "alive": self.held.alive,
             "hammer": self.start_hammer, "hammered": lambda: self.hammer.stop(),
         }

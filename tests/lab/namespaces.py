@@ -9,6 +9,7 @@ the anchor; the networks between them are bridges in the anchor's namespace.
 """
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -91,14 +92,23 @@ class LabError(RuntimeError):
     """The lab could not be built, or something in it did not end in time."""
 
 
-def why_not() -> str:
-    """Why this machine cannot run the lab, or an empty string."""
-    programs = ("unshare", "nsenter", "ip", "nft", "xtables-nft-multi", "ss", "nc")
+@functools.cache
+def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
+    """Why this machine cannot run such a lab, and the command that would help; else an empty string."""
+    programs = ("unshare", "nsenter", "ip", "nft", BACK_ENDS[iptables], "ss", "nc", "ssh-keygen")
     missing = [name for name in programs if not shutil.which(name, path=_path())]
     if missing:
-        return f"not installed: {', '.join(missing)}"
-    test = subprocess.run([*_unshare(), "true"], capture_output=True, text=True)
-    return "" if test.returncode == 0 else f"no namespaces for this user: {test.stderr.strip()}"
+        return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test"
+    for command, help in ((["true"], "run the tests as root"),
+                          (["nft", "add", "table", "inet", "t"], "sudo modprobe nf_tables"),
+                          ([BACK_ENDS[iptables], "iptables", "-S"], "sudo modprobe -a iptable_filter ip6table_filter")):
+        test = subprocess.run([*_unshare(), "env", f"PATH={_path()}", *command], capture_output=True, text=True)
+        if test.returncode:
+            return f"{' '.join(command)}: {test.stderr.strip().splitlines()[-1]}; {help}"
+    # Not loaded by the tests themselves: it changes how the machine's own bridges are filtered.
+    if bridge_nf and not Path("/proc/sys/net/bridge").exists():
+        return "the kernel has no br_netfilter; sudo modprobe br_netfilter"
+    return ""
 
 
 def _path() -> str:
@@ -258,7 +268,7 @@ class Host:
         self.sh(f"""
             for name in {' '.join(IPTABLES_NAMES)}; do ln -s {multi} /run/bin/$name; done
             ln -s {PROJECT}/tests/lab/xend-command.sh /run/bin/xend
-            if [ -e /proc/sys/net/bridge ]; then
+            if [ -e /proc/sys/net/bridge ] || [ {flag} = 1 ]; then
               echo {flag} > /proc/sys/net/bridge/bridge-nf-call-iptables
               echo {flag} > /proc/sys/net/bridge/bridge-nf-call-ip6tables
             fi
