@@ -110,6 +110,15 @@ def test_a_packet_of_no_connection_gets_no_answer(start, packet_filter):
     assert lab["outsider"].ask(do="odd_packet", address=NODE, port=8002)["verdict"] == "filtered"
 
 
+def test_a_refusal_is_answered(start, packet_filter):
+    """So that a mistake looks like a closed port and not like a broken network."""
+    lab = start("domain-0")
+    apply(lab["node-a"], packet_filter, FIREWALL)
+    for address in (NODE, NODE6):
+        assert lab["outsider"].probe(address, 8002) == "refused"
+        assert lab["outsider"].ask(do="datagram", address=address, port=5353)["verdict"] == "refused"
+
+
 def test_what_is_refused_is_logged_at_a_limited_rate(start, packet_filter):
     lab = start("domain-0")
     node, outsider = lab["node-a"], lab["outsider"]
