@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every transcript of the guide, run on the hosts of its page's topology; see tests/transcripts for the rules."""
+"""Every transcript of the guide, run on the hosts of its page's topology; tests/transcripts has the rules."""
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: MIT
 """The runner of the pages' transcripts: every console block, run on the hosts of the page's topology.
 
-A page is one session. Its front matter names the ``topology``, and with ``sshd: node-b`` the hosts on which an
-sshd runs from the beginning. A command is what stands behind a prompt::
+A page is one session. Its front matter names the ``topology``, and with ``sshd: node-b`` the hosts on which
+an sshd runs from the beginning. A command is what stands behind a prompt::
 
     root@node-a# nft list chain inet why input | grep drop
     [..]tcp dport 8002 counter packets [..] drop
     user@outsider$ nc -zvw 2 203.0.113.11 8002
     nc: connect to 203.0.113.11 port 8002 (tcp) timed out: Operation now in progress
 
-``root@HOST#`` is root on that host; ``user@HOST$`` has no right to change anything there. Each has one bash, in the
-folder of the examples, whose variables, working directory and background jobs last to the end of the page. The
-commands run in the order of the page. They have no standard input and no terminal.
+``root@HOST#`` is root on that host; ``user@HOST$`` has no right to change anything there. Each has one bash,
+in the folder of the examples, whose variables, working directory and background jobs last to the end of the
+page. The commands run in the order of the page. They have no standard input and no terminal.
 
-*Longer commands.* A command goes on behind a backslash at the end of a line, and through a here-document whose
-delimiter is ``EOF``. The further lines have no prompt of their own: so the block's copy button takes them along,
-and what was copied runs as it is.
+*Longer commands.* A command goes on behind a backslash at the end of a line, and through a here-document
+whose delimiter is ``EOF``. The further lines have no prompt of their own: so the block's copy button takes
+them along, and what was copied runs as it is.
 
-*Output.* What stands below a command, up to the next prompt, is all that it prints, standard error included. In it
-``[..]`` stands for anything within a line, and a line ``...`` for any lines or none. An output of nothing else
-would say nothing, and is a mistake of the page. Blank lines at the end, white space at the end of a line, and
-whether white space is a tab, do not count: nobody sees them.
+*Output.* What stands below a command, up to the next prompt, is all that it prints, standard error included.
+In it ``[..]`` stands for anything within a line, and a line ``...`` for any lines or none. An output of
+nothing else would say nothing, and is a mistake of the page. Blank lines at the end, white space at the end
+of a line, and whether white space is a tab, do not count: nobody sees them.
 
-*Exit status.* A command that shows no output must succeed (and print nothing), or the reader would not learn that
-it fails. One that shows output may fail as it likes: its output tells. Who wants to show a silent failure asks as
-anybody would, with ``echo $?`` in the next command of the same shell.
+*Exit status.* A command that shows no output must succeed (and print nothing), or the reader would not learn
+that it fails. One that shows output may fail as it likes: its output tells. Who wants to show a silent
+failure asks as anybody would, with ``echo $?`` in the next command of the same shell.
 
-*Packet filters.* A page with tabs for nftables or iptables runs once for each packet filter that it offers: a
-block in a tab ``nftables`` runs for nftables, in a tab ``iptables`` for both back ends of iptables, and any other
-block every time, with the same output.
+*Packet filters.* A page with code in tabs for nftables or iptables runs once for each packet filter that it
+so offers: a block in a tab ``nftables`` runs for nftables, in a tab ``iptables`` for both back ends of
+iptables, and any other block every time, with the same output.
 
 *The end.* The page undoes what it does: every host's rules are as they were at the beginning.
 
-The modules: ``page`` finds the commands, ``shell`` runs one, ``output`` compares, ``session`` does a whole page.
+The modules: ``page`` finds the commands, ``shell`` runs one, ``output`` compares, ``session`` does a page.
 """

@@ -18,8 +18,8 @@ NOBODY = "65534"
 def unprivileged() -> list[str]:
     """The command prefix that takes every right away.
 
-    Only root can become another user. Anybody else is root of the lab's user namespace and stays so by name, but
-    without a capability even that root may change nothing.
+    Only root can become another user. Anybody else is root of the lab's user namespace and stays so by name,
+    but without a capability even that root may change nothing.
     """
     other = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", *other,
@@ -29,8 +29,8 @@ def unprivileged() -> list[str]:
 def run(lab: Lab, commands: Sequence[Command], limit: float = HUNG) -> list[str]:
     """Run the commands of a page; what went wrong, a text for each failure.
 
-    A wrong output does not end the page, so that one run shows all of them. A command that has not ended after
-    ``limit`` seconds does.
+    A wrong output does not end the page, so that one run shows all of them. A command that has not ended
+    after ``limit`` seconds does.
     """
     unknown = [f"{command}\n{lab.topology.name} has no host {command.host}; it has {', '.join(lab.hosts)}"
                for command in commands if command.host not in lab.hosts]

@@ -13,12 +13,12 @@ from collections.abc import Callable
 #: Bytes after which an output counts as endless.
 ENDLESS = 1_000_000
 
-# Reads commands, each ended by a zero byte, and runs one after the other. The commands come in, and the marks of
-# their ends go out, by descriptors of their own, so that a command can neither read the former nor redirect the
-# latter. bash is not interactive, and so says nothing of jobs that it starts.
+# Reads commands, each ended by a zero byte, and runs one after the other. The commands come in, and the marks
+# of their ends go out, by descriptors of their own, so that a command can neither read the former nor
+# redirect the latter. bash is not interactive, and so says nothing of jobs that it starts.
 #
-# At a reader's pace a job that was killed is gone before the next command is typed, and its number is free again.
-# Here the next command comes at once: so `kill %1` waits for the end of the job.
+# At a reader's pace a job that was killed is gone before the next command is typed, and its number is free
+# again. Here the next command comes at once: so `kill %1` waits for the end of the job.
 LOOP = r"""
 exec {_requests}<&0 {_answers}>&1 </dev/null
 _status=0
@@ -48,8 +48,8 @@ class ShellError(RuntimeError):
 class Shell:
     """A bash; use it as a context manager.
 
-    ``spawn`` starts a program where the shell is to run: it takes the program and its arguments, and the options
-    of ``subprocess.Popen``.
+    ``spawn`` starts a program where the shell is to run: it takes the program and its arguments, and the
+    options of ``subprocess.Popen``.
     """
 
     def __init__(self, spawn: Callable[..., subprocess.Popen]):
