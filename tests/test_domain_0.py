@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.lab.cycle import assert_cycle, fail, succeed
 from tests.lab.filters import apply, undo
 from tests.lab.namespaces import Lab
@@ -119,16 +121,17 @@ def test_a_refusal_is_answered(start, packet_filter):
         assert lab["outsider"].ask(do="datagram", address=address, port=5353)["verdict"] == "refused"
 
 
-def test_what_is_refused_is_logged_at_a_limited_rate(start, packet_filter):
+@pytest.mark.parametrize("address, iptables", [(NODE, "iptables"), (NODE6, "ip6tables")], ids=["IPv4", "IPv6"])
+def test_what_is_refused_is_logged_at_a_limited_rate(start, packet_filter, address, iptables):
     lab = start("domain-0")
     node, outsider = lab["node-a"], lab["outsider"]
     apply(node, packet_filter, FIREWALL)
     for _ in range(100):
-        assert outsider.probe(NODE, 8002) == "refused"
+        assert outsider.probe(address, 8002) == "refused"
     if packet_filter == "nftables":
         logged = re.search(r"counter packets (\d+) .*log prefix", node.run("nft", "list", "ruleset").stdout)
     else:
-        logged = re.search(r"^ *(\d+) .* LOG ", node.run("iptables", "-nvL", "DOMAIN-0").stdout, re.MULTILINE)
+        logged = re.search(r"^ *(\d+) .* LOG ", node.run(iptables, "-nvL", "DOMAIN-0").stdout, re.MULTILINE)
     assert 1 <= int(logged.group(1)) <= 10
 
 
