@@ -83,7 +83,8 @@ def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
 @pytest.mark.parametrize("name", FIREWALLS)
 def test_nftables_touches_no_table_but_its_own(make_lab, name):
     host = host_for(make_lab, name, "nftables")
-    host.sh("nft add table inet others; nft add chain inet others c; nft add rule inet others c ip saddr 192.0.2.1 drop")
+    host.sh("nft add table inet others; nft add chain inet others c; "
+            "nft add rule inet others c ip saddr 192.0.2.1 drop")
     before = host.rules()
     apply(host, "nftables", name)
     assert "192.0.2.1" in host.rules()

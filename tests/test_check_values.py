@@ -113,5 +113,6 @@ def test_you_cannot_lock_yourself_out(node, file):
 
 def test_what_it_checks_for_is_taken_by_the_packet_filters_themselves(node):
     """Why there is a check: neither command objects."""
-    node.run("nft", "-c", "-f", "-", input='table inet t { chain c {\n iifname "eth7" ip saddr 192.168.1.1/8 accept\n }\n}\n')
+    rules = 'table inet t { chain c {\n iifname "eth7" ip saddr 192.168.1.1/8 accept\n }\n}\n'
+    node.run("nft", "-c", "-f", "-", input=rules)
     node.sh("iptables -A INPUT -i eth7 -s 192.168.1.1/8 -j ACCEPT")

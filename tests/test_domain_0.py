@@ -86,7 +86,8 @@ def test_what_ipv6_needs_reaches_the_node(start, packet_filter):
     """Router advertisements and multicast listener queries; without rules they do, and with the rules as well."""
     lab = start("domain-0")
     node, router = lab["node-a"], lab["router"]
-    node.sh("echo 2 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra; echo 1 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra_defrtr")
+    node.sh("echo 2 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra; "
+            "echo 1 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra_defrtr")
 
     def learnt() -> bool:
         node.sh("ip -6 route flush proto ra")

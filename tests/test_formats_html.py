@@ -79,7 +79,7 @@ def test_the_browser_is_told_to_load_nothing_from_other_hosts():
 def test_every_link_within_the_site_leads_somewhere():
     broken = []
     for name, page in site().items():
-        for link in page.find_all("a", href=True):
+        for link in page.find_all(["a", "link"], href=True):
             target = urlsplit(urljoin(name, link["href"]))
             if target.scheme or target.netloc:
                 continue

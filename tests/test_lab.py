@@ -24,7 +24,8 @@ def test_a_probe_says_open_refused_or_filtered(make_lab):
     assert outsider.probe(NODE, 8002) == "open"
     assert outsider.probe(NODE, 8003) == "refused"
     node.sh("nft add table inet t; nft add chain inet t c '{ type filter hook input priority 0; }'; "
-            "nft add rule inet t c tcp dport 8002 drop; nft add rule inet t c tcp dport 8004 reject with icmpx admin-prohibited")
+            "nft add rule inet t c tcp dport 8002 drop; "
+            "nft add rule inet t c tcp dport 8004 reject with icmpx admin-prohibited")
     assert outsider.probe(NODE, 8002) == "filtered"
     assert outsider.probe(NODE, 8004) == "refused"
 

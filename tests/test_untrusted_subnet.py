@@ -53,7 +53,8 @@ def with_tunnel(lab: Lab) -> subprocess.Popen:
     sshd.prepare(receiver)
     sender.sh("ssh-keygen -q -t ed25519 -N '' -f /etc/xen/relocation-key")
     public = sender.sh("cat /etc/xen/relocation-key.pub").stdout
-    receiver.run("tee", "/etc/ssh/relocation-authorized-keys", input=f'restrict,port-forwarding,from="{NODE_A}" {public}')
+    line = f'restrict,port-forwarding,from="{NODE_A}" {public}'
+    receiver.run("tee", "/etc/ssh/relocation-authorized-keys", input=line)
     receiver.sh(f"cp {SCENARIO}/sshd-relocation.conf /etc/ssh/sshd_config.d/relocation.conf; "
                 f"cp {SCENARIO}/xend-config-tunnel.sxp /etc/xen/xend-config.sxp; xend restart")
     host_key = receiver.sh("cat /etc/ssh/ssh_host_ed25519_key.pub").stdout

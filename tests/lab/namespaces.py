@@ -210,9 +210,9 @@ class Lab:
         wires = []
         for network in self.topology.networks:
             wires += [f"link add {network} type bridge mcast_snooping 0", f"link set {network} up"]
-        for number, (host, interface) in enumerate(
-            (host, interface) for host in self.hosts.values() for interface in host.described.interfaces.values()
-        ):
+        pairs = [(host, interface) for host in self.hosts.values()
+                 for interface in host.described.interfaces.values()]
+        for number, (host, interface) in enumerate(pairs):
             near = interface.uplink or interface.name
             if interface.bridge:
                 node = self.hosts[host.described.node]
