@@ -102,7 +102,10 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
     for command, help in ((["true"], "run the tests as root"),
                           (["nft", "add", "table", "inet", "t"], "sudo modprobe nf_tables"),
                           ([BACK_ENDS[iptables], "iptables", "-S"], "sudo modprobe -a iptable_filter ip6table_filter")):
-        test = subprocess.run([*_unshare(), "env", f"PATH={_path()}", *command], capture_output=True, text=True)
+        # /run is the lab's own there, too: iptables keeps its lock in it.
+        test = subprocess.run([*_unshare(), "env", f"PATH={_path()}", "sh", "-c",
+                               'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command],
+                              capture_output=True, text=True)
         if test.returncode:
             return f"{' '.join(command)}: {test.stderr.strip().splitlines()[-1]}; {help}"
     # Not loaded by the tests themselves: it changes how the machine's own bridges are filtered.

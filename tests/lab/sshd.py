@@ -32,12 +32,14 @@ def start(host: Host) -> None:
 
     Without root, sshd cannot change to another account (``setgroups`` is
     denied), so it runs as that account from the start, in a user namespace of
-    its own, and may bind port 22.
+    its own, and may bind port 22. The machine's root, who owns ``/``, is a
+    stranger there, so sshd must not mind who owns the folders above its files.
     """
     command = ["/usr/sbin/sshd", "-D", "-e"]
     if os.geteuid() != 0:
         host.sh("echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start")
-        command = ["unshare", "--user", f"--map-user={RELOCATION_UID}", f"--map-group={RELOCATION_UID}", *command]
+        command = ["unshare", "--user", f"--map-user={RELOCATION_UID}", f"--map-group={RELOCATION_UID}", *command,
+                   "-o", "StrictModes=no"]
     log = Path(f"/proc/{host.pid}/root/run/sshd.log")
     process = host.popen("sh", "-c", 'exec "$@" >/run/sshd.log 2>&1', "sh", *command)
     deadline = time.monotonic() + HUNG
