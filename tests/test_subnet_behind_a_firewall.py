@@ -101,11 +101,14 @@ def test_the_border_firewall(start, packet_filter):
         "forged into the cluster": forged(node, lab["outsider"], NODE_A, 22, numbers, "192.168.1."),
         "forged into the cluster, IPv6": forged(node, lab["outsider"], NODE_A6, 22, numbers, "2001:db8:1::f"),
         "forged at the border": forged(border, lab["outsider"], "203.0.113.254", 22, numbers, "192.168.1."),
+        "forged at the border, IPv6": forged(border, lab["outsider"], "2001:db8:2::fe", 22, numbers, "2001:db8:1::f"),
         "forged out of the cluster": forged(distant, lab["guest-a"], "192.77.8.9", 80, numbers, "198.51.100."),
         "forged out of the cluster, IPv6": forged(distant, lab["guest-a"], "2001:db8:e::9", 80, numbers,
                                                   "2001:db8:a::f"),
     }
     wanted = from_the_cluster(lab) | the_rest(lab) | probes(lab, ("admin", "node-a"), ("203.0.113.254",), 22)
+    wanted["node-a -> the border's link-local address"] = lambda: node.probe(
+        border.link_local("eth1") + "%xenbr0", 22)
     assert_cycle([border], lambda: apply(border, packet_filter, BORDER), lambda: undo(border, packet_filter, BORDER),
                  attacks, wanted)
 

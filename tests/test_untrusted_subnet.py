@@ -98,6 +98,8 @@ def test_the_tunnels_account_can_do_nothing_else(make_lab, needs_sshd):
     assert "receive" in forwarded.stdout, forwarded.stderr
     other = sender.run(*ssh, "-W", "127.0.0.1:9999", target, input="help\n", check=False)
     assert other.returncode and "prohibited" in other.stderr, other.stderr
+    back = sender.run(*ssh, "-N", "-o", "ExitOnForwardFailure=yes", "-R", "9998:127.0.0.1:22", target, check=False)
+    assert back.returncode and "remote port forwarding failed" in back.stderr, back.stderr
     shell = sender.run(*ssh, target, "echo in", check=False)
     assert shell.returncode and "in" not in shell.stdout.split()
 
