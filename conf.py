@@ -79,6 +79,9 @@ latex_elements = {
 \setlength{\emergencystretch}{4em}
 \setlength{\tymin}{3em}
 \vfuzz=2pt
+\makeatletter
+\renewcommand*\l@subsection{\@dottedtocline{2}{1.5em}{2.8em}}
+\makeatother
 \DeclareUnicodeCharacter{2264}{\ensuremath{\le}}
 \DeclareUnicodeCharacter{2265}{\ensuremath{\ge}}
 \DeclareUnicodeCharacter{2260}{\ensuremath{\ne}}

@@ -81,10 +81,17 @@ def test_links_lead_somewhere():
     assert linked and linked - outside == set()
 
 
+def log() -> str:
+    return guide.built("latex/securing-xen.log").read_text(encoding="utf-8", errors="replace")
+
+
 def test_no_line_is_too_long_and_no_character_is_missing():
-    log = guide.built("latex/securing-xen.log").read_text(encoding="utf-8", errors="replace")
-    assert re.findall(r"^(?:Overfull|Missing character).*", log, re.MULTILINE) == []
-    assert re.findall(r"^LaTeX Warning: .*(?:undefined|multiply).*", log, re.MULTILINE) == []
+    assert re.findall(r"^(?:Overfull|Missing character).*", log(), re.MULTILINE) == []
+
+
+def test_no_reference_was_made_up():
+    """TeX warns of a label that it does not know; of a target that there is not, and links to the first page."""
+    assert re.findall(r"LaTeX Warning: .*(?:undefined|multiply).*|pdfTeX warning \(dest\).*", log()) == []
 
 
 def test_tab_labels_stand_over_their_own_content():
