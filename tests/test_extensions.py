@@ -148,7 +148,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     (source / "scenarios").mkdir(parents=True)
     for name, text in {
         "index": INDEX, "considerations": CONSIDERATIONS, "scenarios/isolated-management-network": ISOLATED,
-        "scenarios/subnet-behind-a-firewall": "# Subnet\n\nWords.\n",
+        "scenarios/subnet-behind-a-firewall": "# Subnet\n\n## Is this you?\n\nWords.\n",
         "scenarios/untrusted-subnet": UNTRUSTED,
     }.items():
         (source / f"{name}.md").write_text(text.lstrip("\n"), encoding="utf-8")
@@ -361,6 +361,11 @@ def test_the_text_before_the_first_heading_is_the_description(built: Built):
     assert 'host DESCRIPTION A guide as short as can be, "quoted". WHICH ONE IS YOURS?' in text
 
 
+def test_a_page_that_begins_with_a_heading_has_no_empty_description(built: Built):
+    text = built.man("securing-xen-subnet-behind-a-firewall.7")
+    assert "behind a border firewall IS THIS YOU? Words." in text
+
+
 def test_each_man_page_names_the_others(built: Built):
     see_also = built.man("securing-xen-untrusted-subnet.7").partition(" SEE ALSO ")[2]
     assert see_also.startswith("securing-xen(7), securing-xen-isolated-management-network(7), "
@@ -390,8 +395,9 @@ def test_tables_stand_apart_from_what_follows(built: Built):
 
 
 def test_no_word_of_a_man_page_is_hyphenated(built: Built):
-    page = built.build / "man/securing-xen-untrusted-subnet.7"
-    assert "\N{HYPHEN}\n" not in guide.run("man", "-l", page).partition("DESCRIPTION")[2]
+    for name, heading in {"untrusted-subnet": "DESCRIPTION", "subnet-behind-a-firewall": "IS THIS YOU?"}.items():
+        text = guide.run("man", "-l", built.build / f"man/securing-xen-{name}.7")
+        assert "\N{HYPHEN}\n" not in text.partition(heading)[2]
 
 
 # Order and rank of the pages
@@ -402,6 +408,10 @@ def test_the_landing_page_comes_first_and_all_pages_have_the_same_rank(built: Bu
                     r"\section{Isolated}", r"\section{Subnet}", r"\section{Untrusted}")
     text = (built.build / "man/securing-xen.7").read_text()
     assert in_order(text, ".SH WHICH ONE IS YOURS?", ".SH CONSIDERATIONS", ".SH NOTES")
+
+
+def test_the_landing_page_can_be_linked_to_in_the_pdf(built: Built):
+    assert r"\label{\detokenize{index:index}}" in built.latex()
 
 
 # HTML

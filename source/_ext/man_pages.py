@@ -106,9 +106,10 @@ class DescriptionSection(_ManTransform):
         page = self.page()
         text = [child for child in page.children[1:]
                 if not isinstance(child, (nodes.section, addnodes.start_of_file))]
-        for child in text:
-            page.remove(child)
-        page.insert(1, _section("Description", *text))
+        if any(child.astext() for child in text):
+            for child in text:
+                page.remove(child)
+            page.insert(1, _section("Description", *text))
 
 
 class SeeAlsoSection(_ManTransform):
@@ -129,10 +130,11 @@ class SeeAlsoSection(_ManTransform):
 class NoHyphens(_ManTransform):
     """The writer lets words be hyphenated and lines be justified, which spoils commands, paths and names."""
 
-    default_priority = AFTER_REFERENCES - 10
+    default_priority = AFTER_REFERENCES + 20
 
     def run(self, **kwargs: object) -> None:
-        self.page().insert(1, nodes.raw("", ".nr HY 0\n.nh\n.ad l\n", format="manpage"))
+        first = next(section for section in self.document.findall(nodes.section) if section is not self.page())
+        first.insert(1, nodes.raw("", ".nr HY 0\n.nh\n.ad l\n", format="manpage"))
 
 
 class SpaceBelowTables(_ManTransform):
