@@ -266,6 +266,10 @@ root@node-a# echo xend
 :::::
 ::::::
 
+```console
+root@node-a# echo everywhere
+```
+
 ```{code-block} console
 :not-run: there is no XAPI in the lab
 
@@ -283,15 +287,17 @@ def test_a_page_runs_for_the_packet_filters_that_it_offers(read):
                 for command in pages.commands(block)]
 
     assert texts("nftables") == [
-        "everywhere", "the same", "nftables", "xend", "\\\n# in both", "xend, nftables"]
-    assert texts("iptables-nft") == texts("iptables-legacy") == ["everywhere", "the same", "iptables", "xend"]
+        "everywhere", "the same", "nftables", "xend", "\\\n# in both", "xend, nftables", "everywhere"]
+    assert texts("iptables-nft") == texts("iptables-legacy") == [
+        "everywhere", "the same", "iptables", "xend", "everywhere"]
 
 
 def test_a_page_may_offer_one_packet_filter_or_none(read):
     assert pages.filters(read(TABS.replace("} nftables", "} xl"))) == ["iptables-nft", "iptables-legacy"]
     neither = read(TABS.replace("} nftables", "} xl").replace("} iptables", "} libvirt"))
     assert pages.filters(neither) == []
-    assert len(pages.transcripts(neither)) == 5
+    assert len(pages.transcripts(neither)) == 6
+    assert {"xend", "xl"} in [block.tabs for block in neither]
 
 
 def test_an_example_in_a_tab_offers_a_packet_filter():
@@ -304,7 +310,7 @@ def test_the_line_of_each_command(read, tmp_path: Path):
     commands = [command for block in read(TABS) if block.kind == "transcript"
                 for command in pages.commands(block)]
     lines = (tmp_path / "index.md").read_text().splitlines()
-    assert len(commands) == 8
+    assert len(commands) == 9
     places = [int(command.where.removeprefix(f"{tmp_path / 'index.md'}:")) for command in commands]
     assert places == sorted(set(places))
     for command, place in zip(commands, places, strict=True):
