@@ -87,6 +87,69 @@ def address(text, version):
         raise BadValue("%s is not an IPv%d address" % (show(text), version)) from None
 
 
+def listen(text):
+    """What xend is to listen on: an interface, or an IPv4 address, of this host.
+
+    >>> listen("127.0.0.1")
+    '127.0.0.1'
+    >>> listen("0.0.0.0")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 0.0.0.0 is every address of this host; the one to listen on is expected
+    >>> listen("192.0.2.1")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 192.0.2.1 is not an address of this host
+    """
+    if re.match("[A-Za-z]", text):
+        return interface(text)
+    if address(text, 4).is_unspecified:
+        raise BadValue("%s is every address of this host; the one to listen on is expected" % text)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((text, 0))
+        except OSError:
+            raise BadValue("%s is not an address of this host" % text) from None
+    return text
+
+
+def allow(text):
+    r"""The patterns of xend's hosts-allow: separated by one space, and each from ``^`` to ``$``.
+
+    xend splits at every space, and an empty pattern admits everybody (relocate.py:154 in Xen 4.4.0).
+    In quotes it drops the character behind a single backslash (sxp.py:274-277).
+
+    >>> allow(r"^192\\.168\\.1\\.[0-9]+$")
+    >>> allow("")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: hosts-allow is empty: that admits everybody
+    >>> allow("^a$  ^b$")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: hosts-allow '^a$  ^b$' has two spaces together, or one at an end: that admits everybody
+    >>> allow("10.0.0.2")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: hosts-allow pattern '10.0.0.2' matches more than it says; ^ before it and $ behind are expected
+    >>> allow(r"^10\.0\.0\.2$")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: hosts-allow pattern '^10\\.0\\.0\\.2$' has a single backslash; xend wants each doubled
+    """
+    if not text:
+        raise BadValue("hosts-allow is empty: that admits everybody")
+    patterns = text.split(" ")
+    if "" in patterns:
+        raise BadValue("hosts-allow %s has two spaces together, or one at an end: that admits everybody" % show(text))
+    for pattern in patterns:
+        if not (pattern.startswith("^") and pattern.endswith("$")):
+            raise BadValue("hosts-allow pattern %s matches more than it says; ^ before it and $ behind are expected"
+                           % show(pattern))
+        if "\\" in pattern.replace("\\\\", ""):
+            raise BadValue("hosts-allow pattern %s has a single backslash; xend wants each doubled" % show(pattern))
+
+
 def port(text):
     """The TCP port, 1 to 65535, that a text names.
 
@@ -146,6 +209,8 @@ def check(name, text):
         "address6": lambda: address(text, 6),
         "interface": lambda: interface(text),
         "port": lambda: port(text),
+        "listen": lambda: listen(text),
+        "allow": lambda: allow(text),
         "mark": lambda: None,  # not the reader's to change
     }
     kind = name.rpartition("_")[2]
@@ -167,10 +232,16 @@ def reader_of(path):
 def nft_values(line, _ending):
     """The values of a line of an nftables file: ``define NAME = VALUE``, or ``{ VALUE, VALUE }``.
 
+    In any other line, the networks.
+
     >>> list(nft_values('define admin_network = { 10.1.0.0/16, 10.2.0.0/16 }', ".nft"))
     [('admin_network', '10.1.0.0/16'), ('admin_network', '10.2.0.0/16')]
+    >>> list(nft_values('ip saddr 192.168.1.1/8 tcp dport 5666 accept', ".nft"))
+    [('network', '192.168.1.1/8')]
     """
     if not re.match(r"\s*(re)?define\b", line):
+        for text in re.findall(r"[0-9A-Fa-f:.]+/[0-9]+", line.split("#")[0]):
+            yield "network6" if ":" in text else "network", text
         return
     match = re.match(r"\s*define\s+(\w+)\s*=\s*(.*?)\s*(#.*)?\Z", line)
     if not match:
@@ -214,15 +285,15 @@ def sxp_values(line, _ending):
     r"""The relocation values of a line of xend's configuration.
 
     >>> list(sxp_values("(xend-relocation-address '192.168.1.1')", ".sxp"))
-    [('relocation_address', '192.168.1.1')]
+    [('relocation_listen', '192.168.1.1')]
     """
-    match = re.match(r"\s*\((xend-relocation-(?:ssl-)?(?:port|address))\b\s*(.*?)\s*\)\s*\Z", line)
+    match = re.match(r"\s*\(xend-relocation-((?:ssl-)?port|address|hosts-allow)\b\s*(.*?)\s*\)\s*\Z", line)
     if match:
-        name = match.group(1)[len("xend-"):].replace("-", "_")
-        text = re.sub(r"\A(['\"])(.*)\1\Z", r"\2", match.group(2))
-        if name.endswith("address") and re.match(r"[A-Za-z]", text):
-            name = "relocation_interface"
-        yield name, text
+        kinds = {"address": "relocation_listen", "hosts-allow": "relocation_allow"}
+        quoted = re.match(r"(['\"])(.*)\1\Z", match.group(2))
+        # Without quotes a backslash is a backslash; with them it takes two.
+        text = quoted.group(2) if quoted else match.group(2).replace("\\", "\\\\")
+        yield kinds.get(match.group(1), "relocation_port"), text
 
 
 def sh_values(line, _ending):
@@ -237,31 +308,53 @@ def sh_values(line, _ending):
         yield match.group(1), re.sub(r"\A(['\"])(.*)\1\Z", r"\2", text)
 
 
-def check_login(admin_networks):
-    """Refuse networks that would not let in whoever is logged in by ssh right now.
+def login():
+    """Where this login comes from: what sshd put into SSH_CONNECTION, or an empty string.
 
-    ``SSH_CONNECTION`` begins with the client's address (ssh(1), ENVIRONMENT).
+    That is the client's address and port and the server's (ssh(1), ENVIRONMENT).
+    sudo takes the variable away, so the processes above this one are asked, too.
     """
-    client = os.environ.get("SSH_CONNECTION", "").split(" ")[0].split("%")[0]
-    if not client or not admin_networks:
+    found, process = os.environ.get("SSH_CONNECTION", ""), os.getppid()
+    while not found and process > 1:
+        try:
+            with open("/proc/%d/environ" % process, "rb") as file:
+                for variable in file.read().decode("utf-8", "replace").split("\0"):
+                    if variable.startswith("SSH_CONNECTION="):
+                        found = variable.partition("=")[2]
+            with open("/proc/%d/stat" % process) as file:
+                process = int(file.read().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return found
+
+
+def check_login(admin_networks, text):
+    """Refuse rules that would not let in whoever is logged in by ssh right now.
+
+    ``admin_networks`` are the networks from which ``text``, the rules, admits ssh.
+    """
+    words = login().split(" ")
+    if len(words) != 4 or not admin_networks:
         return
-    here = ipaddress.ip_address(client)
+    here = ipaddress.ip_address(words[0].split("%")[0])
     here = getattr(here, "ipv4_mapped", None) or here
-    same = [network_ for network_ in admin_networks if network_.version == here.version]
-    if not any(here in network_ for network_ in same):
+    if not any(here in network_ for network_ in admin_networks if network_.version == here.version):
         raise BadValue("you are logged in from %s, which the administrators' networks (%s) do not contain: "
                        "you would lock yourself out" % (here, ", ".join(map(str, admin_networks))))
+    if not re.search(r"dport (\{[^}]*\b)?%s\b" % words[3], text):
+        raise BadValue("you are logged in on port %s, which no rule names: you would lock yourself out" % words[3])
 
 
 def check_files(paths):
     """Check every value of every file; raises BadValue with file and line."""
-    admin_networks = []
+    admin_networks, rules = [], ""
     for path in paths:
         where = path
         try:
             reader = reader_of(path)
             with open(path, encoding="utf-8") as file:
                 for number, line in enumerate(file, 1):
+                    rules += line
                     where = "%s:%d" % (path, number)
                     for name, text in reader(line.rstrip("\n")):
                         check(name, text)
@@ -273,7 +366,7 @@ def check_files(paths):
             raise BadValue("%s: %s" % (path, error.strerror)) from None
         except UnicodeDecodeError:
             raise BadValue("%s: not a text file in UTF-8" % path) from None
-    check_login(admin_networks)
+    check_login(admin_networks, rules)
 
 
 def main(arguments):

@@ -18,7 +18,7 @@ chains() { sed -n 's/^:\([^ ]*\) .*/\1/p' "$1"; }
 # The commands that remove the jumps to those chains that are in force now.
 removals() {
     for chain in $(chains "$2"); do
-        "$1" -S | sed -n "s/^-A \(.* -j $chain\)\$/-D \1/p"
+        "$1" -S | sed -n "s/^-A \(.* -[gj] $chain\)\$/-D \1/p"
     done
 }
 
@@ -62,6 +62,13 @@ done
 if [ "$action" = apply ]; then
     python3 "$here/check_values.py" "$name.v4" "$name.v6"
 fi
+
+for command in iptables ip6tables; do
+    if ! "$command" -S >/dev/null; then
+        echo "iptables.sh: $command cannot list the rules that are there; nothing is changed" >&2
+        exit 1
+    fi
+done
 
 before=$(iptables-save -c -t filter)
 trap '' HUP INT TERM # not between the two commits

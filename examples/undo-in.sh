@@ -6,11 +6,12 @@
 set -eu
 
 pidfile=/run/undo-in.pid
+log=/run/undo-in.log # what COMMAND has to say
 
 case "${1-}" in
     cancel)
         if ! [ -e "$pidfile" ]; then
-            echo "undo-in.sh: nothing is waiting" >&2
+            echo "undo-in.sh: nothing is waiting: it has been undone already, or was never to be" >&2
             exit 1
         fi
         kill -- "-$(cat "$pidfile")" 2>/dev/null || {
@@ -32,6 +33,10 @@ case "${1-}" in
             echo "undo-in.sh: a command is expected after $seconds" >&2
             exit 2
         fi
+        if ! command -v "$1" >/dev/null; then
+            echo "undo-in.sh: $1: no such command" >&2
+            exit 2
+        fi
         if [ -e "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; then
             echo "undo-in.sh: one is waiting already; cancel it first" >&2
             exit 1
@@ -40,7 +45,7 @@ case "${1-}" in
         # the session: the shell and its sleep.
         # shellcheck disable=SC2016 # that shell is to expand it
         setsid sh -c 'sleep "$1"; rm -f "$2"; shift 2; exec "$@"' \
-            undo-in.sh "$seconds" "$pidfile" "$@" </dev/null >/dev/null 2>&1 &
+            undo-in.sh "$seconds" "$pidfile" "$@" </dev/null >"$log" 2>&1 &
         echo $! >"$pidfile"
         echo "in $seconds s: $*"
         echo "to keep the new rules: sh undo-in.sh cancel"

@@ -70,6 +70,14 @@ def test_wrong_networks_in_every_kind_of_file(node, value, words):
     ("x.sxp", "(xend-relocation-address '192.168.1.1/24')", "'192.168.1.1/24' is not an IPv4 address"),
     ("x.sxp", "(xend-relocation-address '')", "an empty value ('') is not an IPv4 address"),
     ("x.sxp", "(xend-relocation-address eth7)", "there is no interface eth7"),
+    ("x.nft", "ip saddr 192.168.1.1/8 tcp dport 5666 accept", "192.168.1.1/8 has host bits set"),
+    ("x.nft", "ip6 saddr { 2001:db8::1/32 } accept", "2001:db8::1/32 has host bits set"),
+    ("x.sxp", "(xend-relocation-address '0.0.0.0')", "0.0.0.0 is every address of this host"),
+    ("x.sxp", "(xend-relocation-address '192.168.1.2')", "192.168.1.2 is not an address of this host"),
+    ("x.sxp", "(xend-relocation-hosts-allow '')", "hosts-allow is empty: that admits everybody"),
+    ("x.sxp", "(xend-relocation-hosts-allow '^a$  ^b$')", "two spaces together"),
+    ("x.sxp", r"(xend-relocation-hosts-allow '^10\.0\.0\.2$')", "has a single backslash"),
+    ("x.sxp", "(xend-relocation-hosts-allow 10.0.0.2)", "matches more than it says"),
     ("x.sh", "peer_address=203.0.113.300", "'203.0.113.300' is not an IPv4 address"),
 ])
 def test_other_wrong_values(node, file, text, words):
@@ -109,6 +117,22 @@ def test_you_cannot_lock_yourself_out(node, file):
     assert locked.returncode == 2
     assert "you are logged in from 203.0.113.9, which the administrators' networks (198.51.100.0/24" in locked.stderr
     assert "you would lock yourself out" in locked.stderr
+
+
+def test_a_login_is_found_behind_sudo(node):
+    """sudo takes SSH_CONNECTION away; the login's own shell still has it."""
+    locked = node.sh("SSH_CONNECTION='203.0.113.9 50000 203.0.113.11 22' "
+                     "sh -c 'env -u SSH_CONNECTION python3 check_values.py domain-0/firewall.nft; exit $?'", check=False)
+    assert locked.returncode == 2 and "you are logged in from 203.0.113.9" in locked.stderr
+
+
+@pytest.mark.parametrize("file", ["domain-0/firewall.nft", "domain-0/firewall.v4"])
+def test_a_login_on_another_port_is_seen(node, file):
+    command = ["env", "SSH_CONNECTION=198.51.100.10 50000 203.0.113.11 2222", "python3", "check_values.py", file]
+    locked = node.run(*command, check=False)
+    assert locked.returncode == 2 and "you are logged in on port 2222, which no rule names" in locked.stderr
+    node.sh(f"sed -i 's/dport 22 /dport 2222 /' {file}")
+    assert node.run(*command, check=False).returncode == 0
 
 
 def test_what_it_checks_for_is_taken_by_the_packet_filters_themselves(node):

@@ -43,6 +43,8 @@ def wanted(lab: Lab) -> dict:
         "admin": lambda: lab["admin"].probe(NODE, 22),
         "IPv6": over_ipv6,
         "node out": lambda: node.probe("203.0.113.66", 22),
+        "ping": lambda: lab["admin"].ask(do="ping", address=NODE)["verdict"],
+        "ping over IPv6": lambda: lab["admin"].ask(do="ping", address=NODE6)["verdict"],
         "loopback": lambda: node.probe("127.0.0.1", 8002),
         "loopback over IPv6": lambda: node.probe("::1", 8002),
         "DHCP": lambda: router.ask(do="datagram", address=NODE, port=68, source_port=67)["verdict"],

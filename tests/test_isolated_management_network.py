@@ -20,6 +20,17 @@ SHIPPED = r"""
 UNRESTRICTED = "(xend-relocation-server yes)"
 
 
+#: What a NAT network for guests does to whatever leaves by the management card.
+MASQUERADE = """
+table inet nat_for_guests {
+    chain postrouting {
+        type nat hook postrouting priority srcnat;
+        oifname "eth1" masquerade
+    }
+}
+"""
+
+
 def configure(lab: Lab, text: str) -> None:
     """Give node-a a configuration and restart xend on it."""
     lab["node-a"].run("tee", "/etc/xen/xend-config.sxp", input=text)
@@ -113,6 +124,22 @@ def test_ipv6_is_closed_too(start, packet_filter):
     wanted = {"node-b": lambda: lab["node-b"].probe("2001:db8:1::1", 8002)}
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  attacks, wanted)
+
+
+def test_a_node_that_forwards_is_no_way_in(start, packet_filter):
+    """Where a node routes and masquerades for its guests, they would reach the other nodes as that node."""
+    lab = start(SCENARIO)
+    node, other = lab["node-a"], lab["node-b"]
+    other.listen(8002)
+    node.run("nft", "-f", "-", input=MASQUERADE)
+    node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+    for name in ("outsider", "guest-a"):
+        lab[name].sh("ip route add 192.168.1.0/24 via 203.0.113.11; ip route add 2001:db8:1::/64 via 2001:db8:2::11")
+    attacks = {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
+               for name in ("outsider", "guest-a") for target in ("192.168.1.2", "2001:db8:1::2")}
+    apply(other, packet_filter, FIREWALL)  # which takes them for node-a
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 attacks, {"node-a itself": lambda: node.probe("192.168.1.2", 8002)})
 
 
 def test_a_forged_management_source_from_outside(start, packet_filter):

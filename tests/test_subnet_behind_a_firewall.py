@@ -8,6 +8,7 @@ import re
 from tests.lab.cycle import assert_cycle, fail, succeed
 from tests.lab.filters import apply, apply_nft, undo, undo_nft
 from tests.lab.namespaces import PROJECT, Host, Lab
+from tests.lab.wait import until
 
 SCENARIO = "subnet-behind-a-firewall"
 FIREWALL, BORDER, GUESTS = f"{SCENARIO}/firewall", f"{SCENARIO}/border", f"{SCENARIO}/guests"
@@ -90,6 +91,29 @@ def test_the_guests_rules_close_the_port_to_them(start, packet_filter):
                  from_the_guest(lab), from_the_cluster(lab) | the_rest(lab))
 
 
+def test_vlan_tags_do_not_hide_a_guests_packet(start, packet_filter):
+    """The bridge looks behind one tag, and the receiver strips any number of those with the number 0."""
+    lab = prepared(start(SCENARIO))
+    node, guest = lab["node-a"], lab["guest-a"]
+    mac = node.mac("xenbr0")
+    numbers = itertools.count(70)
+
+    def syn(tags: list[int]):
+        def probe() -> str:
+            source = f"192.168.1.{next(numbers)}"
+            node.sh(f"ip neigh replace {source} lladdr 02:00:00:00:00:01 dev xenbr0")  # nobody else is asked
+            guest.ask(do="syn_in_frame", interface="eth0", mac=mac, source=source, address=NODE_A, port=8002, tags=tags)
+            # A frame of ours that passes marks the end: what was sent before it has arrived before it.
+            guest.ask(do="syn_in_frame", interface="eth0", mac=mac, source=source, address=NODE_A, port=22, tags=[])
+            until(lambda: node.half_open(22, source), "the mark has arrived")
+            return "open" if node.half_open(8002, source) else "filtered"
+        return probe
+
+    attacks = {str(tags): syn(tags) for tags in ([], [0x8100], [0x8100, 0x8100], [0x88A8, 0x8100], [0x8100] * 3)}
+    assert_cycle([node], lambda: apply_nft(node, GUESTS), lambda: undo_nft(node, GUESTS), attacks,
+                 from_the_cluster(lab))
+
+
 def test_the_border_firewall(start, packet_filter):
     """Nobody outside reaches the port, nobody outside claims an address of the cluster, nor the other way round."""
     lab = prepared(start(SCENARIO))
@@ -111,6 +135,31 @@ def test_the_border_firewall(start, packet_filter):
         border.link_local("eth1") + "%xenbr0", 22)
     assert_cycle([border], lambda: apply(border, packet_filter, BORDER), lambda: undo(border, packet_filter, BORDER),
                  attacks, wanted)
+
+
+def test_the_border_firewall_knows_more_than_one_outside(start, packet_filter):
+    """By another card, too, nobody claims an address of the cluster."""
+    lab = prepared(start(SCENARIO))
+    border, node, outsider = lab["border"], lab["node-a"], lab["outsider"]
+    # The outside card under another name: for the rules it is a card that they do not know.
+    border.sh("ip link set eth0 down; ip link set eth0 name wan7; ip link set wan7 up; "
+              "ip route add default via 203.0.113.1; ip address add 2001:db8:2::fe/64 dev wan7 nodad")
+    attacks = {"forged into the cluster": forged(node, outsider, NODE_A, 22, itertools.count(70), "192.168.1.")}
+    assert_cycle([border], lambda: apply(border, packet_filter, BORDER), lambda: undo(border, packet_filter, BORDER),
+                 attacks, from_the_cluster(lab))
+
+
+def test_the_border_firewall_hears_who_has_no_address_yet(start, packet_filter):
+    """A DHCP request comes from 0.0.0.0."""
+    lab = start(SCENARIO)
+    border, guest = lab["border"], lab["guest-a"]
+    guest.sh("ip address flush dev eth0; ip route add default dev eth0")
+    border.ask(do="listen_udp", address="0.0.0.0", port=67)
+    for _ in range(2):
+        heard = int(border.ask(do="datagrams_heard")["count"])
+        guest.ask(do="broadcast", port=67, source_port=68)
+        until(lambda: border.ask(do="datagrams_heard")["count"] > heard, "the request has been heard")
+        apply(border, packet_filter, BORDER)
 
 
 def chapter_commands() -> list[str]:

@@ -23,14 +23,21 @@ def over_the_network(lab: Lab) -> dict:
             for name in ("outsider", "guest-a", "node-a", "admin") for target in (NODE_B, NODE_B6)}
 
 
+def to_an_impostor(lab: Lab) -> dict:
+    """The node itself, when whoever relocates forgets the tunnel."""
+    return {f"node-b -> {target}": (lambda target=target: lab["node-b"].probe(target, 8002))
+            for target in ("203.0.113.66", "2001:db8:2::66")}
+
+
 def test_relocation_disabled_in_the_filter(start, packet_filter):
     """The filter alone: the port is closed to all, loopback apart."""
     lab = start(SCENARIO)
     node = lab["node-b"]
     node.listen(8002)
     node.listen(22)
+    lab["outsider"].listen(8002)
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
-                 over_the_network(lab),
+                 over_the_network(lab) | to_an_impostor(lab),
                  {"loopback": lambda: node.probe("127.0.0.1", 8002), "loopback, IPv6": lambda: node.probe("::1", 8002),
                   "ssh": lambda: lab["admin"].probe(NODE_B, 22)})
 

@@ -17,6 +17,8 @@ import time
 #: Seconds without an answer after which a probe says "filtered": long enough
 #: for the kernel to have sent its SYN a second time (after 1 s).
 PATIENCE = 2.0
+#: The datagrams that have come in.
+HEARD: list[bytes] = []
 
 
 def connect(address: str, port: int, source: str = "", patience: float = PATIENCE) -> socket.socket | str:
@@ -108,7 +110,26 @@ def listen_udp(address: str, port: int) -> dict:
 def _echo_datagrams(server: socket.socket) -> None:
     while True:
         data, peer = server.recvfrom(4096)
-        server.sendto(data, peer)
+        HEARD.append(data)
+        try:
+            server.sendto(data, peer)
+        except OSError:
+            pass  # to 0.0.0.0 there is no answer
+
+
+def datagrams_heard() -> dict:
+    """How many datagrams have come to the ports of :func:`listen_udp`."""
+    return {"count": len(HEARD)}
+
+
+def broadcast(port: int, source_port: int) -> dict:
+    """Send a datagram to everybody on the wire, as a host that has no address yet."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.bind(("0.0.0.0", source_port))
+        sock.sendto(b"discover", ("255.255.255.255", port))
+    return {}
 
 
 def datagram(address: str, port: int, source_port: int = 0) -> dict:
@@ -126,6 +147,46 @@ def datagram(address: str, port: int, source_port: int = 0) -> dict:
             return {"verdict": "filtered"}
         except OSError:
             return {"verdict": "refused"}
+
+
+def ping(address: str) -> dict:
+    """``open`` where an echo request is answered."""
+    version6 = ":" in address
+    family, protocol = ((socket.AF_INET6, socket.IPPROTO_ICMPV6) if version6 else
+                        (socket.AF_INET, socket.IPPROTO_ICMP))
+    with socket.socket(family, socket.SOCK_RAW, protocol) as sock:
+        # type, code, checksum (for IPv4, the complement of the type; for IPv6 the kernel's), identifier, number
+        request = struct.pack("!BBHHH", 128, 0, 0, 0, 0) if version6 else struct.pack("!BBHHH", 8, 0, 0xF7FF, 0, 0)
+        sock.connect((address, 0))
+        sock.send(request)
+        return {"verdict": _wait_for(sock, lambda packet: packet[0] == 129 if version6 else packet[20] == 0)}
+
+
+def syn_in_frame(interface: str, mac: str, source: str, address: str, port: int, tags: list[int]) -> dict:
+    """Send a SYN over IPv4 as an Ethernet frame of our own, behind VLAN tags with the number 0.
+
+    ``tags`` are their types, outermost first, such as 0x8100 and 0x88A8.
+    """
+    addresses = socket.inet_aton(source) + socket.inet_aton(address)
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 40, 1, 0, 64, socket.IPPROTO_TCP, 0)
+    tcp = struct.pack("!HHIIBBHH", 40001, port, 1, 0, 5 << 4, 0x02, 1024, 0)
+    pseudo = addresses + struct.pack("!BBH", 0, socket.IPPROTO_TCP, 20)
+    packet = (ip[:10] + _checksum(ip + addresses) + addresses
+              + tcp + _checksum(pseudo + tcp) + bytes(2))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((interface, 0))
+        here = sock.getsockname()[4]
+        frame = bytes.fromhex(mac.replace(":", "")) + here
+        for tag in tags:
+            frame += struct.pack("!HH", tag, 0)
+        sock.send(frame + struct.pack("!H", 0x0800) + packet)
+    return {}
+
+
+def _checksum(data: bytes) -> bytes:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
 
 
 def mld_query(interface: str) -> dict:
@@ -160,9 +221,7 @@ def odd_packet(address: str, port: int) -> dict:
         source = socket.inet_aton(sock.getsockname()[0])
         header = struct.pack("!HHIIBBHHH", 40000, port, 1, 0, 5 << 4, 0x03, 1024, 0, 0)
         pseudo = source + socket.inet_aton(address) + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(header))
-        total = sum(struct.unpack(f"!{len(pseudo + header) // 2}H", pseudo + header))
-        total = (total & 0xFFFF) + (total >> 16)
-        sock.send(header[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + header[18:])
+        sock.send(header[:16] + _checksum(pseudo + header) + header[18:])
         said = _wait_for(sock, lambda packet: packet[20:24] == struct.pack("!HH", port, 40000))
         return {"verdict": "refused" if said == "open" else "filtered"}
 
@@ -245,6 +304,8 @@ class Agent:
         self.requests = {
             "probe": probe, "relocate": relocate, "listen": listen,
             "listen_udp": listen_udp, "datagram": datagram,
+            "datagrams_heard": datagrams_heard, "broadcast": broadcast,
+            "ping": ping, "syn_in_frame": syn_in_frame,
             "mld_query": mld_query, "router_advertisement": router_advertisement, "odd_packet": odd_packet,
             "hold": self.held.hold, "alive": self.held.alive,
             "hammer": self.start_hammer, "hammered": lambda: self.hammer.stop(),

@@ -372,6 +372,10 @@ class Host:
         return next(address["local"] for link in shown for address in link.get("addr_info", ())
                     if address["family"] == "inet6" and address["scope"] == "link")
 
+    def mac(self, interface: str) -> str:
+        """The Ethernet address of an interface of this host."""
+        return json.loads(self.run("ip", "-j", "link", "show", "dev", interface).stdout)[0]["address"]
+
     def half_open(self, port: int, peer: str) -> bool:
         """Whether a SYN from ``peer`` has come to a listening port and been answered."""
         return bool(self.run("ss", "-Htn", "state", "syn-recv", f"sport = :{port} and dst [{peer}]").stdout)
