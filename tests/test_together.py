@@ -64,6 +64,21 @@ def test_together(make_lab, packet_filter, scenario, domain_0_first, undo_domain
     succeed(both.attack_on_relocation | both.attack_on_the_rest)
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_all_files_of_a_node_survive_a_boot_together(make_lab, scenario):
+    """Included by one /etc/nftables.conf, as the page has it, whatever names they have there."""
+    lab = make_lab(scenario)
+    both = Together(lab, scenario)
+    files = [file for file in both.node.sh(f"ls domain-0/*.nft {scenario}/*.nft").stdout.split()
+             if not file.endswith("/border.nft")]
+    assert len(files) >= 2
+    for file in files:
+        both.node.sh(f"mkdir -p /etc/nftables.d; cp {file} /etc/nftables.d/{file.replace('/', '-')}")
+    both.node.sh("echo 'include \"/etc/nftables.d/*.nft\"' >> /etc/nftables.conf; nft -f /etc/nftables.conf")
+    succeed(both.relocation | both.ssh)
+    fail(both.attack_on_relocation | both.attack_on_the_rest)
+
+
 def test_without_the_scenario_nobody_relocates_past_domain_0s_firewall(make_lab, packet_filter):
     """The mark is not enough by itself: only a scenario's rules set it."""
     lab = make_lab("isolated-management-network", "iptables-nft" if packet_filter == "nftables" else packet_filter)
