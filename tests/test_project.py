@@ -181,7 +181,8 @@ def test_shell_is_clean() -> None:
 
 
 def test_python_is_clean() -> None:
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--output-format=concise"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--output-format=concise"],
+                          cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
