@@ -14,7 +14,7 @@ case "${1-}" in
             echo "undo-in.sh: nothing is waiting: it has been undone already, or was never to be" >&2
             exit 1
         fi
-        kill -- "-$(cat "$pidfile")" 2>/dev/null || {
+        kill "$(cat "$pidfile")" 2>/dev/null || {
             rm -f "$pidfile"
             echo "undo-in.sh: too late, it has been undone" >&2
             exit 1
@@ -41,8 +41,8 @@ case "${1-}" in
             echo "undo-in.sh: one is waiting already; cancel it first" >&2
             exit 1
         fi
-        # In a session of its own, so that it outlives the login. A cancel ends
-        # the session: the shell and its sleep.
+        # In a session of its own, so that it outlives the login. A cancel ends this
+        # shell; its sleep goes on, and nothing comes of it.
         # shellcheck disable=SC2016 # that shell is to expand it
         setsid sh -c 'sleep "$1"; rm -f "$2"; shift 2; exec "$@"' \
             undo-in.sh "$seconds" "$pidfile" "$@" </dev/null >"$log" 2>&1 &
