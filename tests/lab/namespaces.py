@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -403,10 +402,6 @@ class Host:
             done
         """).stdout
         return _without_empty_tables(text)
-
-    def signal(self, process: subprocess.Popen, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the process behind a :meth:`popen` of this host."""
-        os.kill(_only_child(process.pid), number)
 
 
 def _without_empty_tables(text: str) -> str:
