@@ -131,7 +131,7 @@ def allow(text):
     >>> allow("10.0.0.2")
     Traceback (most recent call last):
     ...
-    check_values.BadValue: hosts-allow pattern '10.0.0.2' matches more than it says; ^ before it and $ behind are expected
+    check_values.BadValue: hosts-allow pattern '10.0.0.2' admits more than it says; ^ before and $ behind are expected
     >>> allow(r"^10\.0\.0\.2$")
     Traceback (most recent call last):
     ...
@@ -144,7 +144,7 @@ def allow(text):
         raise BadValue("hosts-allow %s has two spaces together, or one at an end: that admits everybody" % show(text))
     for pattern in patterns:
         if not (pattern.startswith("^") and pattern.endswith("$")):
-            raise BadValue("hosts-allow pattern %s matches more than it says; ^ before it and $ behind are expected"
+            raise BadValue("hosts-allow pattern %s admits more than it says; ^ before and $ behind are expected"
                            % show(pattern))
         if "\\" in pattern.replace("\\\\", ""):
             raise BadValue("hosts-allow pattern %s has a single backslash; xend wants each doubled" % show(pattern))

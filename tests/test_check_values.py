@@ -77,7 +77,7 @@ def test_wrong_networks_in_every_kind_of_file(node, value, words):
     ("x.sxp", "(xend-relocation-hosts-allow '')", "hosts-allow is empty: that admits everybody"),
     ("x.sxp", "(xend-relocation-hosts-allow '^a$  ^b$')", "two spaces together"),
     ("x.sxp", r"(xend-relocation-hosts-allow '^10\.0\.0\.2$')", "has a single backslash"),
-    ("x.sxp", "(xend-relocation-hosts-allow 10.0.0.2)", "matches more than it says"),
+    ("x.sxp", "(xend-relocation-hosts-allow 10.0.0.2)", "admits more than it says"),
     ("x.sh", "peer_address=203.0.113.300", "'203.0.113.300' is not an IPv4 address"),
 ])
 def test_other_wrong_values(node, file, text, words):
@@ -122,7 +122,8 @@ def test_you_cannot_lock_yourself_out(node, file):
 def test_a_login_is_found_behind_sudo(node):
     """sudo takes SSH_CONNECTION away; the login's own shell still has it."""
     locked = node.sh("SSH_CONNECTION='203.0.113.9 50000 203.0.113.11 22' "
-                     "sh -c 'env -u SSH_CONNECTION python3 check_values.py domain-0/firewall.nft; exit $?'", check=False)
+                     "sh -c 'env -u SSH_CONNECTION python3 check_values.py domain-0/firewall.nft; exit $?'",
+                     check=False)
     assert locked.returncode == 2 and "you are logged in from 203.0.113.9" in locked.stderr
 
 

@@ -155,11 +155,14 @@ def test_the_border_firewall_hears_who_has_no_address_yet(start, packet_filter):
     border, guest = lab["border"], lab["guest-a"]
     guest.sh("ip address flush dev eth0; ip route add default dev eth0")
     border.ask(do="listen_udp", address="0.0.0.0", port=67)
-    for _ in range(2):
-        heard = int(border.ask(do="datagrams_heard")["count"])
+
+    def heard(requests: int) -> None:
         guest.ask(do="broadcast", port=67, source_port=68)
-        until(lambda: border.ask(do="datagrams_heard")["count"] > heard, "the request has been heard")
-        apply(border, packet_filter, BORDER)
+        until(lambda: border.ask(do="datagrams_heard")["count"] == requests, "the request has been heard")
+
+    heard(1)
+    apply(border, packet_filter, BORDER)
+    heard(2)
 
 
 def chapter_commands() -> list[str]:

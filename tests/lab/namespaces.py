@@ -33,6 +33,8 @@ BACK_ENDS = {"iptables-nft": "xtables-nft-multi", "iptables-legacy": "xtables-le
 IPTABLES_NAMES = [
     prefix + suffix for prefix in ("iptables", "ip6tables") for suffix in ("", "-save", "-restore")
 ]
+#: Where the programs of the machine are, for whoever runs the tests.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Seconds after which anything in the lab counts as hung.
 HUNG = 60
 
@@ -70,10 +72,8 @@ echo 0 > ipv6/conf/default/accept_dad
 echo 0 > ipv6/conf/all/accept_dad
 echo 0 > ipv6/conf/default/accept_ra
 if [ "$4" = node ]; then
-  if command -v ssh-keygen >/dev/null; then
-    mkdir -p /run/sshd /etc/ssh/sshd_config.d
-    ssh-keygen -q -t ed25519 -N '' -C "root@$1" -f /etc/ssh/ssh_host_ed25519_key
-  fi
+  mkdir -p /run/sshd /etc/ssh/sshd_config.d
+  ssh-keygen -q -t ed25519 -N '' -C "root@$1" -f /etc/ssh/ssh_host_ed25519_key
   # The kernel's strict reverse path check, so that what gets in gets in despite it.
   echo 1 > ipv4/conf/all/rp_filter
   echo 1 > ipv4/conf/default/rp_filter
@@ -95,14 +95,14 @@ class LabError(RuntimeError):
 def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
     """Why this machine cannot run such a lab, and the command that would help; else an empty string."""
     programs = ("unshare", "nsenter", "ip", "nft", BACK_ENDS[iptables], "ss", "nc", "ssh-keygen")
-    missing = [name for name in programs if not shutil.which(name, path=_path())]
+    missing = [name for name in programs if not shutil.which(name, path=PATH)]
     if missing:
         return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test"
     for command, help in ((["true"], "run the tests as root"),
                           (["nft", "add", "table", "inet", "t"], "sudo modprobe nf_tables"),
                           ([BACK_ENDS[iptables], "iptables", "-S"], "sudo modprobe -a iptable_filter ip6table_filter")):
         # /run is the lab's own there, too: iptables keeps its lock in it.
-        test = subprocess.run([*_unshare(), "env", f"PATH={_path()}", "sh", "-c",
+        test = subprocess.run([*_unshare(), "env", f"PATH={PATH}", "sh", "-c",
                                'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command],
                               capture_output=True, text=True)
         if test.returncode:
@@ -111,10 +111,6 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
     if bridge_nf and not Path("/proc/sys/net/bridge").exists():
         return "the kernel has no br_netfilter; sudo modprobe br_netfilter"
     return ""
-
-
-def _path() -> str:
-    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def _unshare() -> list[str]:
@@ -266,7 +262,7 @@ class Host:
         batch += [f"route add {route}" for route in self.described.routes]
         self.lab._ip(self.pid, batch)
         flag = int(self.lab.bridge_nf)
-        multi = shutil.which(BACK_ENDS[self.lab.iptables], path=_path())
+        multi = shutil.which(BACK_ENDS[self.lab.iptables], path=PATH)
         self.sh(f"""
             for name in {' '.join(IPTABLES_NAMES)}; do ln -s {multi} /run/bin/$name; done
             ln -s {PROJECT}/tests/lab/xend-command.sh /run/bin/xend
@@ -285,7 +281,7 @@ class Host:
     @property
     def environment(self) -> dict[str, str]:
         """What a login of root on this host has; nothing of the machine's own environment."""
-        return {"PATH": f"/run/bin:{_path()}", "HOME": "/run/home", "LC_ALL": "C.UTF-8", "USER": "root",
+        return {"PATH": f"/run/bin:{PATH}", "HOME": "/run/home", "LC_ALL": "C.UTF-8", "USER": "root",
                 "LAB_PROJECT": str(PROJECT), "LAB_PYTHON": sys.executable}
 
     def command(self, argv: Sequence[str], directory: str = "/run/examples") -> list[str]:
