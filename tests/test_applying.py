@@ -2,18 +2,23 @@
 """Applying rules: no open moment, never by half, always a way back."""
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from tests.lab.filters import apply, undo
+from tests.lab.filters import FILTERS, apply, iptables_of, undo
 from tests.lab.namespaces import Host
 from tests.lab.wait import until
 
 FIREWALLS = ["domain-0/firewall", "isolated-management-network/firewall", "subnet-behind-a-firewall/firewall",
              "subnet-behind-a-firewall/border", "untrusted-subnet/firewall"]
+#: The one that iptables has no words for.
+GUESTS = "subnet-behind-a-firewall/guests"
+EACH = [(packet_filter, name) for packet_filter in FILTERS for name in FIREWALLS] + [("nftables", GUESTS)]
 
 
 def host_for(make_lab, name: str, packet_filter: str) -> Host:
-    lab = make_lab(name.split("/")[0], "iptables-nft" if packet_filter == "nftables" else packet_filter)
+    lab = make_lab(name.split("/")[0], iptables_of(packet_filter))
     return lab["border" if name.endswith("border") else "node-a"]
 
 
@@ -44,7 +49,7 @@ def spoil(host: Host, file: str) -> None:
         host.sh(f"sed -i 's/^COMMIT/-A INPUT -j NO-SUCH-CHAIN\\n&/' {file}")
 
 
-@pytest.mark.parametrize("name", FIREWALLS)
+@pytest.mark.parametrize("packet_filter, name", EACH)
 @pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
 def test_a_failure_half_way_leaves_the_old_rules(make_lab, packet_filter, name, again):
     """Nothing is half applied, neither at first nor over rules that are in force: IPv4 is taken back for IPv6."""
@@ -80,7 +85,7 @@ def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
     assert host.rules() == before
 
 
-@pytest.mark.parametrize("name", FIREWALLS)
+@pytest.mark.parametrize("name", [*FIREWALLS, GUESTS])
 def test_nftables_touches_no_table_but_its_own(make_lab, name):
     host = host_for(make_lab, name, "nftables")
     host.sh("nft add table inet others; nft add chain inet others c; "
@@ -108,6 +113,43 @@ def test_iptables_undo_finds_the_jump_though_the_file_was_changed_since(make_lab
     assert host.rules() == before
 
 
+def interrupted(host: Host, name: str, number: int) -> None:
+    """Apply rules, and send a signal to the script between its two commits."""
+    host.sh("rm /run/bin/ip6tables-restore; mkfifo /run/go; "
+            "printf '#!/bin/sh\\ntouch /run/between; cat /run/go; exec xtables-nft-multi ip6tables-restore \"$@\"\\n' "
+            ">/run/bin/ip6tables-restore; chmod +x /run/bin/ip6tables-restore")
+    script = host.popen("sh", "-c", 'echo $$ >/run/pid; exec sh iptables.sh apply "$1"', "sh", name)
+    until(lambda: host.run("test", "-e", "/run/between", check=False).returncode == 0, "IPv4 is done", script)
+    host.sh(f"kill -{number} $(cat /run/pid)")
+    host.sh("echo >/run/go")  # on with IPv6, for whoever is still there
+    script.wait(timeout=60)
+
+
+def test_iptables_finishes_both_families_when_it_is_asked_to_stop(make_lab):
+    """A login that ends, Ctrl-C, or a service manager, in the wrong moment."""
+    name = "isolated-management-network/firewall"
+    host = host_for(make_lab, name, "iptables-nft")
+    interrupted(host, name, signal.SIGTERM)
+    assert "XEN-RELOCATION" in host.run("iptables", "-S").stdout
+    assert "XEN-RELOCATION" in host.run("ip6tables", "-S").stdout
+
+
+def test_a_kill_between_the_two_leaves_each_family_whole_and_running_again_mends_it(make_lab):
+    """What the page says of kill -9; here the half that waits dies as well."""
+    name = "isolated-management-network/firewall"
+    host = host_for(make_lab, name, "iptables-nft")
+    host.sh("rm /run/bin/ip6tables-restore; printf '#!/bin/sh\\nkill -9 $(cat /run/pid); exit 1\\n' "
+            ">/run/bin/ip6tables-restore; chmod +x /run/bin/ip6tables-restore")
+    host.run("sh", "-c", 'echo $$ >/run/pid; exec sh iptables.sh apply "$1"', "sh", name, check=False)
+    assert "XEN-RELOCATION" in host.run("iptables", "-S").stdout
+    assert "XEN-RELOCATION" not in host.run("ip6tables", "-S").stdout
+    host.sh("ln -sf $(command -v xtables-nft-multi) /run/bin/ip6tables-restore")
+    host.run("sh", "iptables.sh", "apply", name)
+    assert "XEN-RELOCATION" in host.run("ip6tables", "-S").stdout
+    jumps = host.run("iptables", "-S", "INPUT").stdout.count("-j XEN-RELOCATION")
+    assert jumps == 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["apply"], ["remove", "domain-0/firewall"], ["apply", "domain-0/nothing"],
                                        ["apply", "domain-0/firewall.v4"]])
 def test_iptables_usage(make_lab, arguments):
@@ -124,7 +166,7 @@ def test_iptables_checks_the_values_first(make_lab):
     before = host.rules()
     failed = host.run("sh", "iptables.sh", "apply", "isolated-management-network/firewall", check=False)
     assert failed.returncode == 2
-    assert failed.stderr == ("check_values.py: isolated-management-network/firewall.v4:5: 192.168.1.1/8 has host bits "
+    assert failed.stderr == ("check_values.py: isolated-management-network/firewall.v4:6: 192.168.1.1/8 has host bits "
                              "set: it means 192.0.0.0/8\n")
     assert host.rules() == before
 

@@ -2,11 +2,13 @@
 """The isolated management network: bound to it, and closed to every other card."""
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.lab.cycle import assert_cycle, fail, succeed
 from tests.lab.filters import apply, undo
-from tests.lab.namespaces import Lab
+from tests.lab.namespaces import Host, Lab
 
 SCENARIO = "isolated-management-network"
 FIREWALL = f"{SCENARIO}/firewall"
@@ -57,6 +59,11 @@ def from_outside(lab: Lab, action: str = "relocate") -> dict:
 
 def from_management(lab: Lab) -> dict:
     return {"node-b -> management": lambda: lab["node-b"].relocate(MANAGEMENT)}
+
+
+def from_management_by_tcp(lab: Lab) -> dict:
+    return {f"node-b -> {target}": (lambda target=target: lab["node-b"].probe(target, 8002))
+            for target in (MANAGEMENT, "2001:db8:1::1")}
 
 
 def test_the_shipped_configuration_is_reached_from_everywhere(make_lab):
@@ -126,6 +133,47 @@ def test_ipv6_is_closed_too(start, packet_filter):
                  attacks, wanted)
 
 
+def test_a_stranger_on_the_management_card(start, packet_filter):
+    """The rule asks for the source as well as for the card."""
+    lab = start(SCENARIO)
+    node, other = lab["node-a"], lab["node-b"]
+    node.listen(8002)
+    other.sh("ip address add 10.9.9.9/32 dev lo; ip address add 2001:db8:9::9/128 dev lo nodad")
+    node.sh("ip route add 10.9.9.9 via 192.168.1.2; ip route add 2001:db8:9::9 via 2001:db8:1::2")
+    attacks = {"IPv4": lambda: other.probe(MANAGEMENT, 8002, source="10.9.9.9"),
+               "IPv6": lambda: other.probe("2001:db8:1::1", 8002, source="2001:db8:9::9")}
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 attacks, from_management_by_tcp(lab))
+
+
+def test_a_node_forwards_nothing_in_either_direction(start, packet_filter):
+    """Not a single packet: to be reached is too much even where the answer is lost."""
+    lab = start(SCENARIO)
+    node, other, outsider = lab["node-a"], lab["node-b"], lab["outsider"]
+    node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+    for host in (node, other):
+        host.sh("for i in all xenbr0 eth1; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done")
+    other.listen(8002)
+    outsider.listen(80)
+    outsider.sh("ip route add 192.168.1.2 via 203.0.113.11; ip route add 198.18.0.0/24 via 203.0.113.200; "
+                "ip neigh add 203.0.113.200 lladdr 02:00:00:00:00:01 dev eth0")
+    other.sh("ip route add 203.0.113.66/32 via 192.168.1.1; ip route add 198.18.0.0/24 via 192.168.1.200; "
+             "ip neigh add 192.168.1.200 lladdr 02:00:00:00:00:01 dev eth1")
+    sources = itertools.count(1)
+
+    def arrives(attacker: Host, victim: Host, target: str, port: int) -> str:
+        """``open`` where a SYN gets there; the answer, to an address that nobody has, is lost in any case."""
+        source = f"198.18.0.{next(sources)}"
+        attacker.sh(f"ip address add {source}/32 dev lo")
+        assert attacker.probe(target, port, source=source) == "filtered"
+        return "open" if victim.half_open(port, source) else "filtered"
+
+    attacks = {"in": lambda: arrives(outsider, other, "192.168.1.2", 8002),
+               "out": lambda: arrives(other, outsider, "203.0.113.66", 80)}
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 attacks, {})
+
+
 def test_a_node_that_forwards_is_no_way_in(start, packet_filter):
     """Where a node routes and masquerades for its guests, they would reach the other nodes as that node."""
     lab = start(SCENARIO)
@@ -133,8 +181,7 @@ def test_a_node_that_forwards_is_no_way_in(start, packet_filter):
     other.listen(8002)
     node.run("nft", "-f", "-", input=MASQUERADE)
     node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
-    for name in ("outsider", "guest-a"):
-        lab[name].sh("ip route add 192.168.1.0/24 via 203.0.113.11; ip route add 2001:db8:1::/64 via 2001:db8:2::11")
+    route_to_management(lab)
     attacks = {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
                for name in ("outsider", "guest-a") for target in ("192.168.1.2", "2001:db8:1::2")}
     apply(other, packet_filter, FIREWALL)  # which takes them for node-a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.lab.cycle import fail, succeed
-from tests.lab.filters import apply, undo
+from tests.lab.filters import apply, iptables_of, undo
 from tests.lab.namespaces import Lab
 
 DOMAIN_0 = "domain-0/firewall"
@@ -39,7 +39,7 @@ class Together:
 @pytest.mark.parametrize("domain_0_first", [True, False], ids=["domain-0-first", "scenario-first"])
 @pytest.mark.parametrize("undo_domain_0_first", [True, False], ids=["undo-domain-0-first", "undo-scenario-first"])
 def test_together(make_lab, packet_filter, scenario, domain_0_first, undo_domain_0_first):
-    lab = make_lab(scenario, "iptables-nft" if packet_filter == "nftables" else packet_filter)
+    lab = make_lab(scenario, iptables_of(packet_filter))
     both = Together(lab, scenario)
     before = both.node.rules()
     succeed(both.attack_on_relocation | both.attack_on_the_rest | both.relocation | both.ssh)
@@ -81,7 +81,7 @@ def test_all_files_of_a_node_survive_a_boot_together(make_lab, scenario):
 
 def test_without_the_scenario_nobody_relocates_past_domain_0s_firewall(make_lab, packet_filter):
     """The mark is not enough by itself: only a scenario's rules set it."""
-    lab = make_lab("isolated-management-network", "iptables-nft" if packet_filter == "nftables" else packet_filter)
+    lab = make_lab("isolated-management-network", iptables_of(packet_filter))
     both = Together(lab, "isolated-management-network")
     apply(both.node, packet_filter, DOMAIN_0)
     fail(both.relocation)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a scenario's ``topology.toml`` says: networks, hosts, interfaces, addresses.
 
 The lab builds its hosts from it and the page's diagram is drawn from it, so
@@ -15,7 +16,7 @@ ROLES = ("node", "guest", "outsider", "administrator", "router", "border firewal
 
 
 class TopologyError(ValueError):
-    """A topology that cannot be built; the message names the file and the entry."""
+    """A topology that cannot be built; the message names the scenario and what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,12 @@ def _check(topology: Topology) -> None:
             if network is None:
                 raise TopologyError(f"{where}: unknown network {interface.network!r}")
             for address in interface.addresses:
-                if not any(ipaddress.ip_interface(address).ip in ipaddress.ip_network(prefix)
-                           for prefix in network.prefixes):
+                try:
+                    inside = any(ipaddress.ip_interface(address).ip in ipaddress.ip_network(prefix)
+                                 for prefix in network.prefixes)
+                except ValueError as error:
+                    raise TopologyError(f"{where}: {error}") from error
+                if not inside:
                     raise TopologyError(f"{where}: {address} is not in the network {network.name}")
 
 
