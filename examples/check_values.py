@@ -71,6 +71,22 @@ def network(text, version):
     return result
 
 
+def source(text, version):
+    """A network, an address, or a range of addresses, as a rule may name it.
+
+    >>> source("192.0.2.7", 4); source("192.0.2.7-192.0.2.9", 4); source("fe80::/10", 6)
+    >>> source("192.168.1.1/8", 4)
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 192.168.1.1/8 has host bits set: it means 192.0.0.0/8
+    """
+    if re.match(r"[0-9A-Fa-f:.-]+\Z", text):
+        for end in text.split("-"):
+            address(end, version)
+    else:
+        network(text, version)
+
+
 def address(text, version):
     """The IPv4 or IPv6 address that a text names.
 
@@ -151,18 +167,17 @@ def allow(text):
 
 
 def port(text):
-    """The TCP port, 1 to 65535, that a text names.
+    """A port, 1 to 65535, or a range of them.
 
-    >>> port("8002")
-    8002
+    >>> port("8002"); port("49152-49216"); port("49152:49216")
     >>> port("0")
     Traceback (most recent call last):
     ...
     check_values.BadValue: '0' is not a port; a number from 1 to 65535 is expected
     """
-    if not re.match(r"[0-9]{1,5}\Z", text) or not 1 <= int(text) <= 65535:
-        raise BadValue("%s is not a port; a number from 1 to 65535 is expected" % show(text))
-    return int(text)
+    for number in re.split("[-:]", text):
+        if not re.match(r"[0-9]{1,5}\Z", number) or not 1 <= int(number) <= 65535:
+            raise BadValue("%s is not a port; a number from 1 to 65535 is expected" % show(text))
 
 
 def interface(text):
@@ -175,6 +190,8 @@ def interface(text):
     ...
     check_values.BadValue: 'eth0;reboot' is not the name of an interface
     """
+    if re.match(r"[A-Za-z0-9_.:@-]{1,14}[*+]\Z", text):
+        return text  # every interface whose name begins so; there may be none now
     # Linux: 15 characters at most, no slash, no white space (dev_valid_name in net/core/dev.c).
     if not re.match(r"[A-Za-z0-9_.:@-]{1,15}\Z", text):
         raise BadValue("%s is not the name of an interface" % show(text))
@@ -205,6 +222,8 @@ def check(name, text):
     kinds = {
         "network": lambda: network(text, 4),
         "network6": lambda: network(text, 6),
+        "source": lambda: source(text, 4),
+        "source6": lambda: source(text, 6),
         "address": lambda: address(text, 4),
         "address6": lambda: address(text, 6),
         "interface": lambda: interface(text),
@@ -229,56 +248,77 @@ def reader_of(path):
     return lambda line: readers[ending](line, ending)
 
 
-def nft_values(line, _ending):
-    """The values of a line of an nftables file: ``define NAME = VALUE``, or ``{ VALUE, VALUE }``.
+#: What stands before a value in a rule of nftables, and the kind of the value.
+NFT_KINDS = {"saddr": "source", "daddr": "source", "iifname": "interface", "oifname": "interface",
+             "iif": "interface", "oif": "interface", "sport": "port", "dport": "port"}
+#: The same for iptables.
+RESTORE_KINDS = {"-s": "source", "--source": "source", "--src": "source",
+                 "-d": "source", "--destination": "source", "--dst": "source",
+                 "-i": "interface", "--in-interface": "interface", "-o": "interface", "--out-interface": "interface",
+                 "--sport": "port", "--source-port": "port", "--dport": "port", "--destination-port": "port",
+                 "--sports": "port", "--source-ports": "port", "--dports": "port", "--destination-ports": "port"}
 
-    In any other line, the networks.
+
+def nft_values(line, _ending):
+    """The values of a line of an nftables file: ``define NAME = VALUE``, or those in a rule.
 
     >>> list(nft_values('define admin_network = { 10.1.0.0/16, 10.2.0.0/16 }', ".nft"))
     [('admin_network', '10.1.0.0/16'), ('admin_network', '10.2.0.0/16')]
-    >>> list(nft_values('ip saddr 192.168.1.1/8 tcp dport 5666 accept', ".nft"))
-    [('network', '192.168.1.1/8')]
+    >>> list(nft_values('iifname "xenbr1" ip saddr 192.168.1.1/8 udp dport { 53, 67 } accept', ".nft"))
+    [('interface', 'xenbr1'), ('source', '192.168.1.1/8'), ('port', '53'), ('port', '67')]
     """
-    if not re.match(r"\s*(re)?define\b", line):
-        for text in re.findall(r"[0-9A-Fa-f:.]+/[0-9]+", line.split("#")[0]):
-            yield "network6" if ":" in text else "network", text
+    line = line.split("#")[0]
+    if re.match(r"\s*(re)?define\b", line):
+        match = re.match(r"\s*define\s+(\w+)\s*=\s*(.*?)\s*\Z", line)
+        if not match:
+            raise BadValue("%s cannot be read; define NAME = VALUE is expected" % show(line))
+        for text in nft_items(match.group(2)):
+            yield match.group(1), text
         return
-    match = re.match(r"\s*define\s+(\w+)\s*=\s*(.*?)\s*(#.*)?\Z", line)
-    if not match:
-        raise BadValue("%s cannot be read; define NAME = VALUE is expected" % show(line))
-    text = match.group(2)
+    for word, items in re.findall(r"\b(%s)\s+(?:!=\s*)?(\{[^}]*\}|[^\s;{]+)" % "|".join(NFT_KINDS), line):
+        for text in nft_items(items):
+            if not text.startswith("$"):
+                yield NFT_KINDS[word] + ("6" if NFT_KINDS[word] == "source" and ":" in text else ""), text
+
+
+def nft_items(text):
+    """The items of a set in braces, or the one item; without their quotes.
+
+    >>> nft_items('{ "eth0", "eth1" }'), nft_items("8002")
+    (['eth0', 'eth1'], ['8002'])
+    """
     listed = re.match(r"\{(.*)\}\Z", text)
-    for item in listed.group(1).split(",") if listed else [text]:
-        item = item.strip()
-        quoted = re.match(r'"(.*)"\Z', item)
-        yield match.group(1), quoted.group(1) if quoted else item
+    return [re.sub(r'\A"(.*)"\Z', r"\1", item.strip()) for item in (listed.group(1).split(",") if listed else [text])]
 
 
 def restore_values(line, ending):
     """The values of a line that iptables-restore (.v4) or ip6tables-restore (.v6) reads.
 
-    A network from which ssh is admitted is the administrators': its name says so.
+    A source from which ssh is admitted is the administrators' network: its name says so.
 
     >>> list(restore_values("-A IN -s 10.1.0.0/16 -p tcp --dport 22 -j ACCEPT", ".v4"))
     [('admin_network', '10.1.0.0/16'), ('port', '22')]
+    >>> list(restore_values("-A IN --in-interface=eth9 -s10.1.0.0/16,10.2.0.0/16 -j DROP", ".v4"))
+    [('interface', 'eth9'), ('source', '10.1.0.0/16'), ('source', '10.2.0.0/16')]
     """
     if not line.startswith("-"):
         return
-    version = "6" if ending == ".v6" else ""
-    options = {"-s": "network", "--source": "network", "-d": "network", "--destination": "network",
-               "-i": "interface", "--in-interface": "interface", "-o": "interface", "--out-interface": "interface",
-               "--dport": "port", "--destination-port": "port", "--sport": "port", "--source-port": "port"}
     try:
         words = shlex.split(line)
     except ValueError as error:
         raise BadValue("%s cannot be read: %s" % (show(line), error)) from None
-    ssh = "--dport 22 " in line + " " and "ACCEPT" in words
-    for option, text in zip(words, words[1:] + [""]):
-        kind = options.get(option)
-        if kind == "network":
-            yield ("admin_" if ssh else "") + kind + version, text
-        elif kind:
-            yield kind, text
+    version = "6" if ending == ".v6" else ""
+    ssh = "22" in words[1:] and "ACCEPT" in words
+    for word, following in zip(words, words[1:] + [""]):
+        joined = re.match(r"(--[a-z-]+)=(.*)\Z|(-[sdio])(.+)\Z", word)
+        if joined:
+            word, following = joined.group(1) or joined.group(3), joined.group(2) or joined.group(4) or ""
+        kind = RESTORE_KINDS.get(word)
+        for text in following.split(",") if kind else []:
+            if kind == "source":
+                yield ("admin_network" if ssh else kind) + version, text
+            else:
+                yield kind, text
 
 
 def sxp_values(line, _ending):

@@ -39,6 +39,13 @@ def test_the_reasons_why_blocks_are_not_run_are_those_that_the_guide_lists():
     assert {block.reason for block in blocks(guide.pages()) if block.kind == "not-run"} == set(listed)
 
 
+def test_every_example_is_shown_on_a_page():
+    """What no page shows is read by nobody, and nobody checks it."""
+    shown = {block.example for block in blocks(guide.pages()) if block.kind == "example"}
+    files = {path for path in (guide.ROOT / "examples").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert files - shown == {*(guide.ROOT / "examples").glob("*/topology.toml"), guide.ROOT / "examples" / "LICENSE"}
+
+
 def section(page: guide.Page, label: str) -> nodes.section:
     """The section of a page that has this label."""
     return next(node for node in page.doctree.findall(nodes.section) if label in node["ids"])
