@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Every task of the project. `make` alone builds the guide; `make help` lists the rest.
 export LC_ALL := C.UTF-8
 # Python's caches beside the sources would make them look changed.
@@ -49,7 +50,7 @@ linkcheck: $(VENV)  ## try every link to another site
 	@$(call sphinx,linkcheck)
 
 live: $(VENV)  ## serve the guide on http://127.0.0.1:8000, rebuild and reload on save
-	@$(PYTHON) -m sphinx_autobuild --watch examples --watch conf.py -n -c . source build/live
+	@$(PYTHON) -m sphinx_autobuild --watch examples --watch latex --watch tests/lab/topology.py --watch conf.py -n -c . source build/live
 
 clean:  ## remove build/ (.venv/ stays)
 	rm -rf build

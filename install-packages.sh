@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Usage: install-packages.sh TASK, where TASK is venv, pdf or test.
 # As root, installs the distribution packages that the task needs and that are missing. Without root, says in one
 # line what is left out and which command installs it, and exits with status 1.

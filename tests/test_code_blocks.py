@@ -42,8 +42,9 @@ def test_the_reasons_why_blocks_are_not_run_are_those_that_the_guide_lists():
 def test_every_example_is_shown_on_a_page():
     """What no page shows is read by nobody, and nobody checks it."""
     shown = {block.example for block in blocks(guide.pages()) if block.kind == "example"}
-    files = {path for path in (guide.ROOT / "examples").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert files - shown == {*(guide.ROOT / "examples").glob("*/topology.toml"), guide.ROOT / "examples" / "LICENSE"}
+    examples = guide.ROOT / "examples"
+    files = {path for path in examples.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert files - shown == {*examples.glob("*/topology.toml"), examples / "LICENSE"}
 
 
 def section(page: guide.Page, label: str) -> nodes.section:

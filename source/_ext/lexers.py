@@ -21,7 +21,7 @@ class NftLexer(RegexLexer):
     aliases = ("nft",)
     filenames = ("*.nft",)
 
-    tokens = {  # noqa: RUF012 (the interface of Pygments)
+    tokens = {
         "root": [
             (r"\s+", Whitespace),
             (r"#.*", Comment.Single),
@@ -55,7 +55,7 @@ class IptablesRestoreLexer(RegexLexer):
     aliases = ("iptables-restore", "iptables")
     filenames = ("*.v4", "*.v6", "*.rules")
 
-    tokens = {  # noqa: RUF012 (the interface of Pygments)
+    tokens = {
         "root": [
             (r"\s+", Whitespace),
             (r"^#.*", Comment.Single),
@@ -82,7 +82,7 @@ class XendConfigLexer(RegexLexer):
     aliases = ("sxp",)
     filenames = ("*.sxp",)
 
-    tokens = {  # noqa: RUF012 (the interface of Pygments)
+    tokens = {
         "root": [
             (r"\s+", Whitespace),
             (r"#.*", Comment.Single),

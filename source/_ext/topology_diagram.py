@@ -23,7 +23,7 @@ from sphinx.writers.latex import LaTeXTranslator
 from tests.lab.topology import EXAMPLES, Topology, TopologyError, load
 
 
-class topology_diagram(nodes.General, nodes.Element):  # noqa: N801 (docutils names nodes like this)
+class topology_diagram(nodes.General, nodes.Element):  # docutils names nodes like this
     """The picture of a topology; its children say the same in words."""
 
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /* Opens the tab that the address of the page points into; sphinx-tabs leaves it closed. */
 "use strict";
 
