@@ -3,6 +3,10 @@
 export LC_ALL := C.UTF-8
 # Python's caches beside the sources would make them look changed.
 export PYTHONDONTWRITEBYTECODE := 1
+# The same commit gives the same PDF and man pages, whenever they are made.
+ifndef SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+endif
 export PATH := $(PATH):/usr/sbin:/sbin
 
 PYTHON := .venv/bin/python
