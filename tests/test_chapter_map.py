@@ -14,6 +14,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from latex import tex2myst
+from latex.converter.document import Block, Code, ItemList, Paragraph
+from latex.converter.myst import inline
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = ROOT / "latex" / "securing-xen.tex"
@@ -43,16 +45,18 @@ first \
 second -{}-option
 \end{verbatim}
 """
+EXAMPLE = "examples/untrusted-subnet/firewall.v4"
+TEST = "tests/test_subnet_behind_a_firewall.py::test_the_chapters_own_rules"
 ENTRIES = {
     "a-book": "target — kept",
     "one": "target, other — kept",
     "one/statement-1": "target — kept: so `be` it",
     "one/question-1": "other — answered: because",
-    "one/item-1": "other — kept",
-    "one/command-1": "target — corrected: it was\n  wrong",
-    "one/command-2": "target — kept",
+    "one/practice-1": "other — kept",
+    "one/command-1": f"target, {EXAMPLE} — corrected: it was\n  wrong",
+    "one/command-2": f"block,\n  {TEST} — kept",
 }
-FIRST_ENTRY = 8  # the line of the page that the first entry stands on
+FIRST_ENTRY = 15  # the line of the page that the first entry stands on
 
 
 class Project:
@@ -70,8 +74,9 @@ class Project:
     def page(self, entries: dict[str, str], argument: str = "../latex/book.tex") -> None:
         lines = [f"{key}: {entry}" for key, entry in entries.items()]
         (self.source / "index.md").write_text("\n".join([
-            "(target)=", "# Target title", "", "(other)=", "## Other title", "",
-            f"```{{chapter-map}} {argument}", *lines, "```", "",
+            "(page)=", "# The page", "", "(target)=", "## Target title", "", "(other)=", "## Other title", "",
+            "(block)=", "A block.", "",
+            f"```{{chapter-map}} {argument}", ":practice: one", *lines, "```", "",
         ]))
 
     def build(self) -> tuple[Sphinx, list[str]]:
@@ -95,17 +100,21 @@ def test_map_shows_each_item_and_its_answer(project: Project) -> None:
     app, warnings = project.build()
     assert warnings == []
     shown = [" ".join(line.split()) for line in (project.out / "index.txt").read_text().splitlines() if line]
-    assert shown[4:] == [
-        "A book", "------", "**Kept** in Target title.",
-        "One", "---", "**Kept** in Target title, Other title.",
-        "Statement 1, line 3", "A claim in two lines.", "**Kept** in Target title: so \"be\" it",
-        "Open question 1, line 6", "**FIXME:** Why?", "**Answered** in Other title: because",
-        "Item 1, line 8", "**Do** this.", "**Kept** in Other title.",
-        "Command 1, line 12", "\"first --option\"", "**Corrected** in Target title: it was wrong",
-        "Command 2, line 15", "\"second --option\"", "**Kept** in Target title.",
-    ]
+    assert "".join(shown[shown.index("A block.") + 1 :]).replace(" ", "") == "".join([
+        "A book", "------", "**Kept** in Target title (The page).",
+        "One", "---", "**Kept** in Target title (The page), Other title (The page).",
+        "Statement 1, line 3", "A claim in two lines.", "**Kept** in Target title (The page): so \"be\" it",
+        "Open question 1, line 6", "**FIXME:** Why?", "**Answered** in Other title (The page): because",
+        "Practice 1, line 8", "**Do** this.", "**Kept** in Other title (The page).",
+        "Command 1, line 12", "\"first --option\"",
+        f"**Corrected** in Target title (The page), \"{EXAMPLE}\": it was wrong",
+        "Command 2, line 15", "\"second --option\"", f"**Kept** in The page, \"{TEST}\".",
+    ]).replace(" ", "")
     # A block of code on a page of the guide is something to run; the chapter's commands are not.
     assert not list(app.env.get_doctree("index").findall(nodes.literal_block))
+
+
+DIRECTIVE = FIRST_ENTRY - 2
 
 
 def line_of(key: str) -> int:
@@ -114,19 +123,28 @@ def line_of(key: str) -> int:
 
 
 @pytest.mark.parametrize(("change", "line", "message"), [
-    ({"one/statement-1": None}, 7, "one/statement-1: nothing answers book.tex:3: A claim in two lines."),
-    ({"one/item-1": None}, 7, "one/item-1: nothing answers book.tex:8: **Do** this."),
-    ({"one/question-1": None}, 7, "one/question-1: nothing answers book.tex:6: **FIXME:** Why?"),
-    ({"one/command-2": None}, 7, "one/command-2: nothing answers book.tex:15: second --option"),
-    ({"a-book": None}, 7, "a-book: nothing answers book.tex:1: A book"),
-    ({"one/item-2": "target — kept"}, FIRST_ENTRY + 8, "one/item-2: the chapter has no such item"),
-    ({"one/item-1": "nowhere — kept"}, line_of("one/item-1"), "undefined label: 'nowhere'"),
+    ({"one/statement-1": None}, DIRECTIVE, "one/statement-1: nothing answers book.tex:3: A claim in two lines."),
+    ({"one/practice-1": None}, DIRECTIVE, "one/practice-1: nothing answers book.tex:8: **Do** this."),
+    ({"one/question-1": None}, DIRECTIVE, "one/question-1: nothing answers book.tex:6: **FIXME:** Why?"),
+    ({"one/command-2": None}, DIRECTIVE, "one/command-2: nothing answers book.tex:15: second --option"),
+    ({"a-book": None}, DIRECTIVE, "a-book: nothing answers book.tex:1: A book"),
+    ({"one/practice-2": "target — kept"}, FIRST_ENTRY + 9, "one/practice-2: the chapter has no such item"),
+    ({"one/practice-1": "nowhere — kept"}, line_of("one/practice-1"), "one/practice-1: undefined label: 'nowhere'"),
+    ({"one/practice-1": "page — kept"}, line_of("one/practice-1"), "one/practice-1: page is a whole page"),
+    ({"one/practice-1": f"{EXAMPLE} — kept"}, line_of("one/practice-1"), "one/practice-1: no label of the guide"),
+    ({"one/command-2": "target — kept"}, line_of("one/command-2"), "one/command-2: a command needs an example"),
+    ({"one/command-2": "target, examples/no.sh — kept"}, line_of("one/command-2"),
+     "one/command-2: no such example or test: examples/no.sh"),
+    ({"one/command-2": f"target, {TEST}x — kept"}, line_of("one/command-2"),
+     "one/command-2: no such example or test: tests/"),
+    ({"one/command-2": "target, source/index.md — kept"}, line_of("one/command-2"),
+     "one/command-2: no such example or test: source/index.md"),
     ({"one/command-2": "target — kept, nowhere"}, line_of("one/command-2"), "not KEY: LABEL, ..."),
     ({"one/command-2": "target — lost"}, line_of("one/command-2"), "not KEY: LABEL, ..."),
-    ({"one/item-1": "other — corrected"}, line_of("one/item-1"), "one/item-1: corrected needs a remark"),
-    ({"one/item-1": "other — answered: so"}, line_of("one/item-1"), "one/item-1: an open question is"),
+    ({"one/practice-1": "other — corrected"}, line_of("one/practice-1"), "one/practice-1: corrected needs a remark"),
+    ({"one/practice-1": "other — answered: so"}, line_of("one/practice-1"), "one/practice-1: an open question is"),
     ({"one/question-1": "other — kept"}, line_of("one/question-1"), "one/question-1: an open question is"),
-    ({"one/command-2": "target — kept\none: other — kept"}, FIRST_ENTRY + 8, "one: mapped twice"),
+    ({"one/command-2": f"target, {TEST} — kept\none: other — kept"}, FIRST_ENTRY + 8, "one: mapped twice"),
 ])
 def test_wrong_map_is_a_warning_where_it_stands(
     project: Project, change: dict[str, str | None], line: int, message: str
@@ -148,7 +166,7 @@ def test_chapter_that_cannot_be_read_is_a_warning(project: Project, tex: str | N
     project.page(ENTRIES)
     _, warnings = project.build()
     assert len(warnings) == 1
-    assert warnings[0].startswith("index.md:7: WARNING: the chapter cannot be read: ")
+    assert warnings[0].startswith(f"index.md:{DIRECTIVE}: WARNING: the chapter cannot be read: ")
     assert message in warnings[0]
 
 
@@ -166,7 +184,9 @@ def test_our_map_answers_our_chapter(project: Project) -> None:
     shutil.copy(CHAPTER, project.tex.parent)
     (project.source / "reference").mkdir()
     shutil.copy(PAGE, project.source / "reference")
-    labels = set(re.findall(r"[\w-]+(?=(?:, [\w-]+)* — (?:kept|corrected|answered))", PAGE.read_text()))
+    entries = re.findall(r": ([^:]*?) — (?:kept|corrected|answered)", PAGE.read_text().replace("::", "/"))
+    labels = {label for entry in entries for label in re.split(r",\s+", entry) if "/" not in label}
+    assert len(labels) > 10
     sections = [f"({label})=\n## Title of {label}\n" for label in sorted(labels)]
     (project.source / "index.md").write_text(
         "\n".join(["# Index\n", "```{toctree}\nreference/chapter-map\n```\n", *sections])
@@ -180,13 +200,13 @@ def test_our_map_answers_our_chapter(project: Project) -> None:
                 assert _words(text) in shown
 
 
-def _texts(block: tex2myst.Block) -> list[str]:
+def _texts(block: Block) -> list[str]:
     match block:
-        case tex2myst.Paragraph():
-            return [block.text]
-        case tex2myst.NumberedList():
-            return [text for item in block.items for part in item for text in _texts(part)]
-        case tex2myst.Code():
+        case Paragraph():
+            return [inline(block.inlines)]
+        case ItemList():
+            return [text for item in block.items for part in item.blocks for text in _texts(part)]
+        case Code():
             return [line.rstrip("\\") for line in block.text.splitlines() if not line.startswith("#")]
 
 

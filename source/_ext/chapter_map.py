@@ -215,8 +215,7 @@ class ChapterMap(SphinxDirective):
                 self._warn(f"{item.key}: no such example or test: {file}", answer.line)
         shown = nodes.paragraph("", "", nodes.strong("", answer.outcome.capitalize()), nodes.Text(" in "))
         for label in answer.labels:
-            place = MapTarget("", label=label, key=item.key)
-            place.source, place.line = self.env.doc2path(self.env.docname), answer.line
+            place = MapTarget("", label=label, key=item.key, where=(self.env.docname, answer.line))
             shown += [place, nodes.Text(", ")]
         shown += [part for file in answer.files for part in (nodes.literal(file, file), nodes.Text(", "))]
         del shown[-1]
@@ -241,8 +240,7 @@ class ResolveMapTargets(SphinxPostTransform):
         labels = self.env.domains.standard_domain.anonlabels
         titles = self.env.domains.standard_domain.labels
         for target in list(self.document.findall(MapTarget)):
-            label, key = target["label"], target["key"]
-            where = (target.source, target.line)
+            label, key, where = target["label"], target["key"], target["where"]
             if label not in labels:
                 logger.warning("%s: undefined label: %r", key, label, location=where, type="chapter_map")
                 target.parent.remove(target)
