@@ -355,9 +355,9 @@ class Host:
         """Try to connect by TCP: ``open``, ``refused`` or ``filtered`` (no answer in 2 s)."""
         return self.ask(do="probe", address=address, port=port, source=source)["verdict"]
 
-    def relocate(self, address: str, port: int = 8002, source: str = "") -> str:
+    def relocate(self, address: str, port: int = 8002, source: str = "", tls: bool = False) -> str:
         """Ask xend to receive a guest: ``ready``, ``rejected``, or what :meth:`probe` says."""
-        return self.ask(do="relocate", address=address, port=port, source=source)["verdict"]
+        return self.ask(do="relocate", address=address, port=port, source=source, tls=tls)["verdict"]
 
     def listen(self, port: int, address: str = "::") -> None:
         """Listen on a TCP port (``::`` is every address, IPv4 too) and echo what comes in."""
