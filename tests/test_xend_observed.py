@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lab import namespaces
-from tests.lab.measured import ETC_HOSTS, OBSERVED, Measured
+from tests.lab.measured import ETC_HOSTS, OBSERVED, RESOLVER, Measured
 
 #: What the model does not claim: the sending client, and the Unix socket.
 NOT_MODELLED = {"client", "unix"}
@@ -26,14 +24,6 @@ BEFORE = {
 }
 
 
-@pytest.fixture(scope="module")
-def measured() -> Iterator[Measured]:
-    if reason := namespaces.why_not():
-        pytest.skip(f"the lab cannot run: {reason}")
-    with Measured() as lab:
-        yield lab
-
-
 def text(config: str | None) -> str | None:
     """A configuration with one byte a character; the file has those that are not ASCII as a literal of Python."""
     if config is not None and config.startswith("b'"):
@@ -43,8 +33,8 @@ def text(config: str | None) -> str | None:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES])
 def test_as_observed(measured: Measured, case: dict):
-    resolver = case.get("etc_resolv_conf", "nameserver 127.0.0.53")
-    started = measured.start(text(case["config"]), case.get("etc_hosts", ETC_HOSTS), resolver, BEFORE.get(case["id"], ""))
+    started = measured.start(text(case["config"]), case.get("etc_hosts", ETC_HOSTS),
+                             case.get("etc_resolv_conf", RESOLVER), BEFORE.get(case["id"], ""))
 
     assert (started["status"] is None) == case["still_running"], started
     assert (started["errors"] == ["xend: started"]) == (case["exit_status"] == 0), started

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 from tests.lab import topology
-from tests.lab.namespaces import Host, Lab
+from tests.lab.namespaces import PATH, Host, Lab
 
 OBSERVED = json.loads((Path(__file__).resolve().parents[1] / "xend-observed.json").read_text(encoding="utf-8"))
 ETC_HOSTS = OBSERVED["meta"]["etc_hosts"]
+RESOLVER = "nameserver 127.0.0.53"
 #: What the name server answers. A name and its address beside the PTR records: the note of case addr-28 has them.
 RECORDS = {"evil.example": ["203.0.113.66"]} | {
     address: [names] if isinstance(names, str) else names
@@ -51,7 +53,7 @@ network = "management"
 addresses = ["10.0.0.2/8", "10.0.0.3/8", "10.0.0.20/8", "10.0.0.200/8", "10.1.112.5/8", "10.111.2.7/8"]
 """ % {"outside": ", ".join(f'"203.0.113.{number}/24"' for number in range(50, 61))}
 
-#: Interfaces and addresses of dom0 that a topology has no words for, the clock of its name service, and two keys.
+#: What a topology has no words for: more interfaces and addresses of dom0, its name service, two keys that differ.
 SETUP = """
 ip address add 10.0.0.11/8 dev eth1 label eth1:0
 for name in be0:192.168.77.1/24 pbe0: averylongname15:192.168.78.1/24; do
@@ -73,6 +75,11 @@ class Measured(Lab):
     def __init__(self) -> None:
         super().__init__(topology.parse(TOPOLOGY, "measured"))
 
+    @staticmethod
+    def why_not() -> str:
+        """Why this machine has no keys to give to the model; else an empty string."""
+        return "" if shutil.which("openssl", path=PATH) else "not installed: openssl; sudo ./install-packages.sh test"
+
     def __enter__(self) -> Measured:
         super().__enter__()
         self["dom0"].sh(SETUP)
@@ -88,7 +95,7 @@ class Measured(Lab):
         self._processes.append(server)
         assert server.stdout.readline() == "ready\n"
 
-    def start(self, config: str | None, etc_hosts: str = ETC_HOSTS, resolver: str = "nameserver 127.0.0.53",
+    def start(self, config: str | None, etc_hosts: str = ETC_HOSTS, resolver: str = RESOLVER,
               before: str = "") -> dict:
         """Start the model; see ``Xend.start`` in ``tests/lab/agent.py``. ``config`` has one byte a character."""
         self["dom0"].ask(do="write", path="/etc/hosts", text=etc_hosts)
