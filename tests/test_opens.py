@@ -125,7 +125,6 @@ def test_status_0_is_kept(measured: Measured, nsswitch: str, etc_hosts: str, sta
 def test_the_example_of_the_guide_is_told_as_it_is(make_lab):
     node = make_lab(SCENARIO)["node-a"]
     command = ["python3", f"{SCENARIO}/opens.py", f"{SCENARIO}/xend-config.sxp", "192.168.1.0/24"]
-    node.sh("echo 'hosts: files dns' >/etc/nsswitch.conf")
     assert node.run(*command, check=False).returncode == 1
     node.sh("echo 'hosts: files' >/etc/nsswitch.conf")
     done = node.run(*command)

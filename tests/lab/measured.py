@@ -53,7 +53,7 @@ network = "management"
 addresses = ["10.0.0.2/8", "10.0.0.3/8", "10.0.0.20/8", "10.0.0.200/8", "10.1.112.5/8", "10.111.2.7/8"]
 """ % {"outside": ", ".join(f'"203.0.113.{number}/24"' for number in range(50, 61))}
 
-#: What a topology has no words for: more interfaces and addresses of dom0, its name service, two keys that differ.
+#: What a topology has no words for: more interfaces and addresses of dom0, and two keys that differ.
 SETUP = """
 ip address add 10.0.0.11/8 dev eth1 label eth1:0
 for name in be0:192.168.77.1/24 pbe0: averylongname15:192.168.78.1/24; do
@@ -61,7 +61,6 @@ for name in be0:192.168.77.1/24 pbe0: averylongname15:192.168.78.1/24; do
   if [ "${name#*:}" ]; then ip address add "${name#*:}" dev ${name%%:*}; fi
   ip link set ${name%%:*} up
 done
-echo 'hosts: files dns' >/etc/nsswitch.conf
 for name in r other; do
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=dom0 \
     -keyout /etc/xen/$name.key -out /etc/xen/$name.crt 2>/dev/null

@@ -12,7 +12,7 @@ The modules: ``sxp`` reads S-expressions, ``options`` finds a setting,
 ``python2`` has what Python 2.7 does otherwise than the Python of the tests,
 ``listener`` decides who gets in, ``conversation`` answers on the wire.
 
-Not modelled: the restore of a guest (16 bytes are read, and called a success),
-the Unix socket of ``xend-unix-server``, a reload, and every option that has
-nothing to do with relocation.
+Not modelled: the restore of a guest (16 bytes are read, and that is called a
+success), the Unix socket of ``xend-unix-server``, a reload, and every option
+that has nothing to do with relocation.
 """

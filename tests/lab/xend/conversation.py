@@ -56,21 +56,22 @@ class Conversation:
                 self.closed = True
             case b"receive":
                 self._say([b"ready", name])
-                self._restore_from_descriptor()
+                # It reads below TLS, whatever the port (relocate.py:112-113).
+                self._restore(os.read(self.sock.fileno(), 16))
             case b"sslreceive":
                 self._say([b"ready", name])
-                self._restore_from_stream()
+                # It reads from a pipe, which a thread fills from the stream (relocate.py:124-131).
+                self._restore(self.sock.recv(16))
             case _:
                 raise Raised(f"Invalid operation: {text(name)}")
         return None
 
-    def _restore_from_descriptor(self) -> None:
-        """Stands for the restore: it reads below TLS, whatever the port (relocate.py:112-113)."""
-        os.read(self.sock.fileno(), 16)
+    def _restore(self, data: bytes) -> None:
+        """Stands for the restore, which was never run. Where nothing came, it can only have failed.
 
-    def _restore_from_stream(self) -> None:
-        """Stands for the restore behind a pipe, which a thread fills from the stream (relocate.py:124-131)."""
-        self.sock.recv(16)
+        xend closes then, after an error whose words nobody has seen (relocate.py:114-116); here there are none.
+        """
+        self.closed = not data
 
     def _say(self, value: Sxp) -> None:
         self.sock.sendall(sxp.show(value) + b"\n")
