@@ -99,7 +99,7 @@ GUARDED = r"""(xend-relocation-server yes) (xend-relocation-address 10.0.0.1)
 
 
 @pytest.mark.parametrize("nsswitch, etc_hosts, status, words", [
-    ("files dns", ETC_HOSTS, 1, "everybody whose PTR record says one of these"),
+    ("files dns", ETC_HOSTS, 1, "every address whose PTR record says one of these"),
     ("files", ETC_HOSTS, 0, "names come from /etc/hosts alone"),
     ("files", ETC_HOSTS + "203.0.113.10 peer3.mgmt.example\n", 1, "203.0.113.10 (peer3.mgmt.example)"),
     ("files [NOTFOUND=return] dns", ETC_HOSTS, 1, "files [NOTFOUND=return] dns"),
@@ -120,6 +120,27 @@ def test_status_0_is_kept(measured: Measured, nsswitch: str, etc_hosts: str, sta
         assert not admitted
     else:
         assert admitted or "NOTFOUND" in nsswitch  # which it does not weigh
+
+
+@pytest.mark.parametrize("hosts_allow, address, network, closed", [
+    (r"^10\.0\.[0-9]+\.1$", "10.0.0.1", "10.0.0.0/8", True),
+    (r"^10\.0\.[0-9]+\.1$", "10.0.0.1", "10.0.0.0/16", True),
+    (r"^10\.[0-9]+\.0\.1$", "10.0.0.1", "10.0.0.0/16", False),  # its last address is outside
+    (r"^[0-9]+\.255\.255\.255$", "10.0.0.1", "128.0.0.0/1", False),  # its first one is
+    (r"^11\.0\.0\.1$ ^10\.0\.0\.1$", "10.0.0.1", "10.0.0.0/8", False),
+    (r"^10\.0\.0\.1$ ^11\.0\.0\.1$", "10.0.0.1", "10.0.0.0/8", False),
+    (r"^10\.0\.0\.1$ ^127\.0\.0\.1$ ^node$", "10.0.0.1", "10.0.0.0/8", True),
+    (r"^[0-9]+\.0\.0\.1$", "10.0.0.1", "0.0.0.0/2", False),
+    (r"^10\.0\.0\.1$", "", "0.0.0.0/1", False),  # every address of the host, though 0.0.0.0 is in that network
+    (r"^10\.0\.0\.1$", "11.0.0.1", "10.0.0.0/8", False),
+    ("", "127.0.0.1", "10.0.0.0/8", True),
+])
+def test_where_the_network_ends(monkeypatch, hosts_allow: str, address: str, network: str, closed: bool):
+    monkeypatch.setattr(opens, "name_service", lambda: ["files"])
+    monkeypatch.setattr(opens, "names_here", lambda: [])
+    forms = [["xend-relocation-server", "yes"], ["xend-relocation-address", address],
+             ["xend-relocation-hosts-allow", hosts_allow]]
+    assert opens.report(forms, ipaddress.IPv4Network(network))[1] is closed
 
 
 def test_the_example_of_the_guide_is_told_as_it_is(make_lab):

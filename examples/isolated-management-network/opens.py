@@ -300,8 +300,8 @@ def admits(hosts_allow, network):
                                  and ends[0].is_loopback == ends[1].is_loopback)
     words = ", ".join(parts)
     if name_service() != ["files"]:
-        return words + ("; and everybody whose PTR record says one of these, because this host asks more than "
-                        "/etc/hosts for the name of a peer (%s)" % " ".join(name_service())), False
+        return words + ("; and every address whose PTR record says one of these, because this host asks more than "
+                        "/etc/hosts for names (%s)" % " ".join(name_service())), False
     strangers = ["%s (%s)" % (address, name) for address, name in names_here() if not inside(address, network)
                  and any(re.match(pattern, name) for pattern in patterns)]
     if strangers:

@@ -6,6 +6,8 @@ value is an atom or a string, both bytes, or a list of values.
 """
 from __future__ import annotations
 
+import re
+
 from tests.lab.xend.python2 import PARSE_ERROR, Raised, builtin
 
 Sxp = bytes | list["Sxp"]
@@ -165,5 +167,5 @@ def show(value: Sxp) -> bytes:
     """Write a value as xend writes it: in quotes, as Python 2 writes them, where it is no plain word (365-397)."""
     if isinstance(value, list):
         return b"(" + b" ".join(map(show, value)) + b")"
-    plain = value and all(char in b".-_:/~" or chr(char).isalnum() and char < 0x80 for char in value)
-    return value if plain or value == b"@" else repr(value)[1:].encode()
+    plain = re.fullmatch(rb"[A-Za-z0-9.\-_:/~]+", value)
+    return value if plain else repr(value)[1:].encode()
