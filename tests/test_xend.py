@@ -178,7 +178,7 @@ def test_one_peer_without_a_name_keeps_everybody_waiting(measured: Measured):
     """The name server never answers for one address; a peer of /etc/hosts waits for that answer, too."""
     measured.name_server(RECORDS | {"203.0.113.10": None}, "127.0.0.54")
     measured.start(ON + "(xend-relocation-hosts-allow '^localhost$')",
-                   resolver="nameserver 127.0.0.54\noptions timeout:1 attempts:1")
+                   resolver="nameserver 127.0.0.54\noptions timeout:2 attempts:1")
     began = time.monotonic()
     assert measured.relocate("127.0.0.1", "127.0.0.1:8002") == "ready"
     alone = time.monotonic() - began
@@ -190,7 +190,7 @@ def test_one_peer_without_a_name_keeps_everybody_waiting(measured: Measured):
         assert measured.relocate("127.0.0.1", "127.0.0.1:8002") == "ready"
         waited = time.monotonic() - began
         assert silent.result() == "rejected"
-    assert alone < 0.5 < waited
+    assert alone < 1 < waited
 
 
 def test_no_peer_shows_a_certificate_or_is_asked_for_one(measured: Measured):

@@ -9,6 +9,7 @@ import pytest
 from docutils import nodes
 
 from tests import guide
+from tests.lab import namespaces
 from tests.lab.namespaces import Lab
 
 PAGE = "reference/xend-relocation-options"
@@ -18,11 +19,16 @@ PEERS = {"192.168.1.2": ("node-b", "192.168.1.1"), "192.168.1.20": ("node-b", "1
          "203.0.113.66": ("outsider", "203.0.113.11")}
 
 
+def tables() -> list[nodes.table]:
+    """The tables of two columns: a value, and what comes of it."""
+    found = guide.pages()[PAGE].doctree.findall(nodes.table)
+    return [table for table in found if len(list(table.findall(nodes.colspec))) == 2]
+
+
 def rows() -> Iterator[tuple[str, str, nodes.entry]]:
     """Of each row the configuration, the heading over its outcome, and the outcome."""
-    for table in guide.pages()[PAGE].doctree.findall(nodes.table):
-        (option, heading), *body = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)] \
-            if len(list(table.findall(nodes.colspec))) == 2 else [(None, None)]
+    for table in tables():
+        (option, heading), *body = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
         for value, outcome in body:
             literal, = value.findall(nodes.literal)
             config = literal.astext()
@@ -38,7 +44,6 @@ ROWS = list(rows())
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    from tests.lab import namespaces
     if reason := namespaces.why_not():
         pytest.skip(f"the lab cannot run: {reason}")
     with Lab("isolated-management-network") as lab:
@@ -75,5 +80,4 @@ def test_a_row(lab: Lab, config: str, heading: str, outcome: nodes.entry):
 def test_no_table_is_passed_over():
     headings = [heading for _, heading, _ in ROWS]
     assert headings.count("xend") > 30 and headings.count("lets in") > 10
-    tables = list(guide.pages()[PAGE].doctree.findall(nodes.table))
-    assert len(tables) == 5 + 1  # the last is the timeline, of three columns
+    assert len(tables()) == 5  # and the timeline, of three columns

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from tests.lab.xend.conversation import Conversation
 from tests.lab.xend.options import Options
 from tests.lab.xend.python2 import Raised, compile_pattern, host_for_bind, is_hexadecimal, show
+from tests.lab.xend.sxp import Sxp
 
 SIOCGIFADDR = 0x8915
 BACKLOG = 5  # connection.py:41
@@ -94,7 +95,7 @@ def key_file(options: Options, name: str) -> bytes:
 class Listener:
     """A bound socket. A thread of its own accepts peers and asks for their names, one after the other."""
 
-    def __init__(self, address: object, port: int, patterns: Patterns | None):
+    def __init__(self, address: Sxp, port: int, patterns: Patterns | None):
         if not isinstance(address, bytes):
             raise Raised("xend-relocation-address: a list, where a text is expected")
         self.patterns = patterns
@@ -145,7 +146,7 @@ class Listener:
 class SSLListener(Listener):
     """A listener whose peers speak TLS. They are asked for no certificate (tcp.py:173-182)."""
 
-    def __init__(self, address: object, port: int, patterns: Patterns | None, key: bytes, certificate: bytes):
+    def __init__(self, address: Sxp, port: int, patterns: Patterns | None, key: bytes, certificate: bytes):
         try:
             import ssl  # as late as the real one imports pyOpenSSL (tcp.py:174)
         except ImportError as error:

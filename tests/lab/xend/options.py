@@ -50,7 +50,7 @@ class Options:
         return number
 
     def text(self, name: str) -> bytes:
-        """A text; empty where it is not set. A list is taken for one, and fails wherever it is used."""
+        """A text; empty where it is not set. xend itself takes a list for one, and fails when it uses it."""
         value = self.value(name, b"")
         if isinstance(value, list):
             raise Raised(f"{name}: a list, where a text is expected")
