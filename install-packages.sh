@@ -16,7 +16,7 @@ pdf)
 test)
     what='the tests that use these programs'
     set -- conntrack iproute2 iptables kmod man-db mandoc netcat-openbsd nftables openssh-client openssh-server \
-        poppler-utils procps shellcheck util-linux ;;
+        openssl poppler-utils procps shellcheck util-linux ;;
 *)
     echo "usage: $0 venv|pdf|test" >&2
     exit 2 ;;

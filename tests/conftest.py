@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab import namespaces
 from tests.lab.filters import FILTERS, iptables_of
+from tests.lab.measured import Measured
 from tests.lab.namespaces import Lab
 
 
@@ -50,3 +51,12 @@ def make_lab() -> Iterator[Callable[..., Lab]]:
 def start(make_lab, packet_filter: str, bridge_nf: bool) -> Callable[[str], Lab]:
     """Start a scenario's lab for the packet filter and the bridge setting in turn."""
     return lambda scenario: make_lab(scenario, iptables_of(packet_filter), bridge_nf)
+
+
+@pytest.fixture(scope="session")
+def measured() -> Iterator[Measured]:
+    """The network in which the real xend was measured, one for all tests of a worker."""
+    if reason := namespaces.why_not() or Measured.why_not():
+        pytest.skip(f"the lab cannot run: {reason}")
+    with Measured() as lab:
+        yield lab

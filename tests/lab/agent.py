@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import select
 import socket
+import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -59,20 +63,55 @@ def probe(address: str, port: int, source: str = "") -> dict:
     return {"verdict": "open"}
 
 
-def relocate(address: str, port: int, source: str = "") -> dict:
+def relocate(address: str, port: int, source: str = "", tls: bool = False) -> dict:
     """Whether xend would take a guest: it answers ``(ready receive)``, or closes without a byte."""
+    said = converse(address, port, ["receive\n"], source, tls)
+    if "verdict" in said:
+        return said
+    return {"verdict": "ready" if said["said"] == ["(ready receive)\n"] else "rejected"}
+
+
+def converse(address: str, port: int, parts: list[str], source: str = "", tls: bool = False) -> dict:
+    """Send the parts, one byte a character, and read after each: ``said`` has a line, or what came before the end.
+
+    An empty part closes this side. An answer is awaited for as long as a probe is; where nothing comes, ``said``
+    has None, and where the other side closes, an empty string.
+    """
     result = connect(address, port, source)
     if isinstance(result, str):
         return {"verdict": result}
+    said = []
     with result as sock:
         try:
-            sock.sendall(b"receive\n")
-            answer = sock.recv(80)
-        except ConnectionResetError:
-            answer = b""
-        except (TimeoutError, socket.timeout):
-            return {"verdict": "filtered"}
-    return {"verdict": "ready" if answer.startswith(b"(ready receive)") else "rejected"}
+            if tls:
+                sock = without_checks().wrap_socket(sock)
+            for part in parts:
+                if part:
+                    sock.sendall(part.encode("latin-1"))
+                else:
+                    sock.shutdown(socket.SHUT_WR)
+                said.append(_line(sock))
+        except (ConnectionError, ssl.SSLError):
+            said.append("")
+    return {"said": said}
+
+
+def _line(sock: socket.socket) -> str | None:
+    data = b""
+    try:
+        while not data.endswith(b"\n") and (more := sock.recv(1)):
+            data += more
+    except (TimeoutError, socket.timeout):
+        return data.decode("latin-1") or None
+    return data.decode("latin-1")
+
+
+def without_checks() -> ssl.SSLContext:
+    """As xend's sender: any certificate will do, and none is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def listen(address: str, port: int) -> dict:
@@ -294,15 +333,89 @@ class Held:
         return {"alive": received == sent}
 
 
+class Xend:
+    """The model of xend, for many configurations one after the other."""
+
+    CONFIGURATION = "/etc/xen/xend-config.sxp"
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen | None = None
+
+    def start(self, config: str | None, before: str = "") -> dict:
+        """Start it with this configuration, one byte a character; None is no such file.
+
+        ``before`` is Python to run in its process first. Returns the lines on
+        standard output and on standard error until the start has ended, and
+        the ``status`` where that was the end of the process, too.
+        """
+        self.stop()
+        if os.path.exists(self.CONFIGURATION):
+            os.unlink(self.CONFIGURATION)
+        if config is not None:
+            with open(self.CONFIGURATION, "wb") as file:
+                file.write(config.encode("latin-1"))
+        how = ["-m", "tests.lab.xend"]
+        if before:
+            how = ["-c", before + "\nimport sys; from tests.lab.xend.__main__ import main; sys.exit(main(sys.argv[1]))"]
+        self.process = subprocess.Popen(
+            [os.environ["LAB_PYTHON"], *how, self.CONFIGURATION], cwd=os.environ["LAB_PROJECT"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        error = self.process.stderr.readline()
+        output = self._said_until_now()
+        # A start that fails goes on only where a socket is open, and that comes first.
+        status = None if output or error == "xend: started\n" else self.process.wait()
+        if status is not None:
+            error += self.process.stderr.read()
+        return {"output": output.splitlines(), "errors": error.splitlines(), "status": status}
+
+    def _said_until_now(self) -> str:
+        output = self.process.stdout.fileno()
+        if not select.select([output], [], [], 0)[0]:
+            return ""
+        return os.read(output, 4096).decode()
+
+    def stop(self) -> dict:
+        """End it, where it runs; what it has said on standard error since its start."""
+        if self.process is None:
+            return {}
+        self.process.kill()
+        _, error = self.process.communicate()
+        self.process = None
+        return {"errors": error.splitlines()}
+
+
+def write(path: str, text: str) -> dict:
+    """Write a file of this host."""
+    with open(path, "w") as file:
+        file.write(text)
+    return {}
+
+
+def tcp_listeners() -> dict:
+    """The IPv4 and IPv6 sockets that listen on this host, as ADDRESS:PORT."""
+    found = []
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        with open(f"/proc/net/{name}") as lines:
+            for words in (line.split() for line in list(lines)[1:]):
+                address, _, port = words[1].partition(":")
+                # The kernel prints each 32-bit word of an address as a number of this machine's byte order.
+                raw = b"".join(int(address[i:i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(address), 8))
+                if words[3] == "0A":  # LISTEN
+                    found.append(f"{socket.inet_ntop(family, raw)}:{int(port, 16)}")
+    return {"sockets": sorted(found)}
+
+
 class Agent:
     """Does what is asked, each request in a thread of its own."""
 
     def __init__(self) -> None:
         self.hammer: Hammer | None = None
         self.held = Held()
+        self.xend = Xend()
         self.lock = threading.Lock()
         self.requests = {
-            "probe": probe, "relocate": relocate, "listen": listen,
+            "probe": probe, "relocate": relocate, "converse": converse, "listen": listen,
+            "start_xend": self.xend.start, "stop_xend": self.xend.stop, "tcp_listeners": tcp_listeners, "write": write,
             "listen_udp": listen_udp, "datagram": datagram,
             "datagrams_heard": datagrams_heard, "broadcast": broadcast,
             "ping": ping, "syn_in_frame": syn_in_frame,

@@ -68,6 +68,8 @@ mount --bind "$own/run" /run
 mkdir -p /run/bin /run/home /etc/xen
 : > /etc/resolv.conf
 printf '%s\n' "$2" > /etc/hosts
+# What the machine has there decides on its own names, not on the lab's.
+echo 'hosts: files dns' > /etc/nsswitch.conf
 cp -r "$3/examples" /run/examples
 cd /proc/sys/net
 echo 0 > ipv6/conf/default/accept_dad
@@ -355,9 +357,9 @@ class Host:
         """Try to connect by TCP: ``open``, ``refused`` or ``filtered`` (no answer in 2 s)."""
         return self.ask(do="probe", address=address, port=port, source=source)["verdict"]
 
-    def relocate(self, address: str, port: int = 8002, source: str = "") -> str:
+    def relocate(self, address: str, port: int = 8002, source: str = "", tls: bool = False) -> str:
         """Ask xend to receive a guest: ``ready``, ``rejected``, or what :meth:`probe` says."""
-        return self.ask(do="relocate", address=address, port=port, source=source)["verdict"]
+        return self.ask(do="relocate", address=address, port=port, source=source, tls=tls)["verdict"]
 
     def listen(self, port: int, address: str = "::") -> None:
         """Listen on a TCP port (``::`` is every address, IPv4 too) and echo what comes in."""

@@ -6,6 +6,7 @@ set -eu
 config=/etc/xen/xend-config.sxp
 pidfile=/run/xend.pid
 log=/run/xend.log
+sockets=/run/xend.sockets
 
 stop() {
     if [ -e "$pidfile" ]; then
@@ -14,26 +15,32 @@ stop() {
     fi
 }
 
+# As the real one: a failed start is status 1, also where a process lives on that listens.
 start() {
     rm -f "$log"
     cd "$LAB_PROJECT"
-    "$LAB_PYTHON" -m tests.lab.xend "$config" >"$log" 2>&1 &
+    "$LAB_PYTHON" -m tests.lab.xend "$config" >"$sockets" 2>"$log" &
     echo $! >"$pidfile"
-    # Its first line says that it listens, or why it does not.
+    # Its first line says how the start ended.
     while ! [ -s "$log" ]; do
         kill -0 $! 2>/dev/null || break
         sleep 0.02
     done
-    if ! grep -q listening "$log"; then
+    if ! grep -qx 'xend: started' "$log"; then
         cat "$log" >&2
-        rm -f "$pidfile"
+        [ -s "$sockets" ] || rm -f "$pidfile"
         return 1
     fi
+}
+
+status() {
+    [ -e "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null
 }
 
 case "${1-}" in
     start) start ;;
     stop) stop ;;
     restart) stop; start ;;
-    *) echo "usage: xend start | stop | restart" >&2; exit 2 ;;
+    status) status ;;
+    *) echo "usage: xend start | stop | restart | status" >&2; exit 2 ;;
 esac
