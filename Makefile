@@ -48,6 +48,7 @@ convert: $(VENV)  ## turn the LaTeX chapter into pages and example files, in bui
 	@echo 'The result is in build/convert/'
 
 bench: $(VENV)  ## how long things take, as ratios
+	@./install-packages.sh bench || true
 	@$(PYTHON) -m tests.bench
 
 linkcheck: $(VENV)  ## try every link to another site

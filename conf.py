@@ -20,6 +20,7 @@ extensions = [
     "sphinx_tabs.tabs",
     "tabs_everywhere",
     "chapter_map",
+    "conversion_report",
     "not_run",
     "lexers",
     "topology_diagram",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Usage: install-packages.sh TASK, where TASK is venv, pdf or test.
+# Usage: install-packages.sh TASK, where TASK is venv, pdf, test or bench.
 # As root, installs the distribution packages that the task needs and that are missing. Without root, says in one
 # line what is left out and which command installs it, and exits with status 1.
 set -eu
@@ -17,8 +17,11 @@ test)
     what='the tests that use these programs'
     set -- conntrack iproute2 iptables kmod man-db mandoc netcat-openbsd nftables openssh-client openssh-server \
         openssl poppler-utils procps shellcheck util-linux ;;
+bench)
+    what='the comparison with pandoc'
+    set -- pandoc ;;
 *)
-    echo "usage: $0 venv|pdf|test" >&2
+    echo "usage: $0 venv|pdf|test|bench" >&2
     exit 2 ;;
 esac
 

@@ -24,7 +24,7 @@ PAGE = ROOT / "source" / "reference" / "chapter-map.md"
 CONF = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "source" / "_ext")!r}]
-extensions = ["myst_parser", "chapter_map"]
+extensions = ["myst_parser", "chapter_map", "conversion_report"]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
 """
 
@@ -212,3 +212,23 @@ def _texts(block: Block) -> list[str]:
 
 def _words(text: str) -> str:
     return " ".join(re.findall(r"[\w./-]+", text))
+
+
+def test_the_report_of_a_conversion_is_shown(project: Project) -> None:
+    (project.source / "index.md").write_text("# A\n\n```{conversion-report} ../latex/book.tex\n```\n")
+    _, warnings = project.build()
+    assert warnings == []
+    shown = (project.out / "index.txt").read_text().splitlines()
+    assert [line for line in shown if line.startswith("* \"book")] == [
+        '* "book.tex:6": open question: "\\textbf{FIXME:} Why?"',
+        '* "book.tex:15": repaired, -{}- is --: "second -{}-option"',
+    ]
+
+
+def test_a_conversion_that_fails_is_a_warning(project: Project) -> None:
+    project.tex.write_text("\\unknown")
+    (project.source / "index.md").write_text("# A\n\n```{conversion-report} ../latex/book.tex\n```\n")
+    _, warnings = project.build()
+    assert len(warnings) == 1
+    assert "index.md:3: WARNING: not converted: " in warnings[0]
+    assert "book.tex:1:1: unknown macro" in warnings[0]

@@ -255,7 +255,7 @@ class ResolveMapTargets(SphinxPostTransform):
                 text = f"{titles[label][2]} ({text})"
             link = addnodes.pending_xref(
                 "", nodes.inline("", text), reftype="ref", refdomain="std", reftarget=label, refexplicit=True,
-                refdoc=self.env.docname, refwarn=True)
+                refdoc=where[0], refwarn=True)
             target.replace_self(link)
 
 

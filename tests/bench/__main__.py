@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""How long the builds take, as ratios to a clean HTML build, which can be compared between machines.
+"""How long the builds and the converter take, as ratios, which can be compared between machines.
 
 Run by ``make bench``.
 """
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+from tests.bench.manual import manual
 
 ROOT = Path(__file__).resolve().parents[2]
 REPEATS = 3
@@ -39,12 +43,62 @@ def measure() -> dict[str, float]:
     return {name: median(values) for name, values in seconds.items()}
 
 
+PARSE = """
+import sys
+from pylatexenc.latexwalker import LatexWalker
+LatexWalker(open(sys.argv[1]).read()).get_latex_nodes()
+"""
+
+
+def seconds_of(command: list[str | Path], cache: Path) -> float:
+    """Seconds that a process takes, with Python's compiled modules in ``cache`` as they would be beside the sources.
+
+    Raises CalledProcessError when it fails.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    start = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True,
+                   env=environment | {"PYTHONPYCACHEPREFIX": str(cache)})
+    return time.perf_counter() - start
+
+
+def conversion(file: Path, folder: Path) -> list[str | Path]:
+    return [sys.executable, "latex/tex2myst.py", file, folder / file.stem]
+
+
+def converter() -> None:
+    """Print what the converter takes beside the parser alone and beside pandoc, and how that grows with the text."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        files = {"the chapter": ROOT / "latex" / "securing-xen.tex"}
+        for lines in (1_000, 3_000, 10_000, 100_000):
+            files[f"a manual of {lines:,} lines"] = folder / f"{lines}.tex"
+            (folder / f"{lines}.tex").write_text(manual(lines))
+        for name in ("the chapter", "a manual of 3,000 lines"):
+            file = files[name]
+            others = {"parsing it with pylatexenc": [sys.executable, "-c", PARSE, file]}
+            if shutil.which("pandoc"):
+                others["pandoc"] = ["pandoc", "-f", "latex", "-t", "markdown", file]
+            runs = [{what: seconds_of(command, folder / "cache") for what, command in
+                     {"tex2myst": conversion(file, folder), **others}.items()} for _ in range(5)]
+            for what in others:
+                ratio = median(run["tex2myst"] / run[what] for run in runs)
+                print(f"{ratio:5.2f} of {what}: tex2myst of {name} ({median(run['tex2myst'] for run in runs):.2f} s)")
+        small, middle, large = (
+            median(seconds_of(conversion(folder / f"{lines}.tex", folder), folder / "cache") for _ in range(3))
+            for lines in (1_000, 10_000, 100_000)
+        )
+        print(f"{middle / small:5.2f} of 1,000 lines: tex2myst of 10,000 lines ({middle:.2f} s)")
+        print(f"{large / middle:5.2f} of 10,000 lines: tex2myst of 100,000 lines ({large:.2f} s)")
+
+
 def main() -> None:
     """Print one line for each build."""
     seconds = measure()
     clean = seconds["html, clean"]
     for name, value in seconds.items():
         print(f"{value / clean:5.2f} of a clean html build: {name} ({value:.2f} s)")
+    converter()
 
 
 if __name__ == "__main__":
