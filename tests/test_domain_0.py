@@ -91,10 +91,13 @@ def test_what_ipv6_needs_reaches_the_node(start, packet_filter):
     node.sh("echo 2 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra; "
             "echo 1 > /proc/sys/net/ipv6/conf/xenbr0/accept_ra_defrtr")
 
+    def advertised() -> bool:
+        router.ask(do="router_advertisement", interface="eth0")  # again and again: one packet may get lost
+        return "proto ra" in node.run("ip", "-6", "route").stdout
+
     def learnt() -> bool:
         node.sh("ip -6 route flush proto ra")
-        router.ask(do="router_advertisement", interface="eth0")
-        until(lambda: "proto ra" in node.run("ip", "-6", "route").stdout, "the node has learnt the router")
+        until(advertised, "the node has learnt the router")
         return True
 
     assert router.ask(do="mld_query", interface="eth0")["verdict"] == "open"
