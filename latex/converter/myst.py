@@ -194,16 +194,21 @@ class _Page:
         return _directive(":::", "list-table", caption, options, "\n".join(rows))
 
     def float(self, float_: Float) -> str:
-        match float_.blocks:
-            case [Paragraph(inlines=[Image() as image])] if float_.kind == "figure":
-                self.files[image.file] = image.path.read_bytes()
+        match _numbered(float_):
+            case Image() as image:
                 options = {"name": float_.target, "alt": _alternative(image)}
-                return _directive(":::", "figure", image.file, options, self.inline(float_.caption))
-            case [Table() as table] if float_.kind == "table":
+                return _directive(":::", "figure", self.picture(image), options, self.inline(float_.caption))
+            case Table() as table:
                 return self.table(table, self.line(float_.caption), float_.target)
         parts = self.blocks(float_.blocks)
         parts.append("\n".join([*_target(float_.target), self.inline(float_.caption)]))
         return "\n\n".join(parts)
+
+    def picture(self, image: Image) -> str:
+        """The path of a picture in the output, where it is put once."""
+        if image.file not in self.files:
+            self.files[image.file] = image.path.read_bytes()
+        return image.file
 
     # Inlines
 
@@ -257,8 +262,7 @@ class _Page:
                     return f"<{inline.url}>"
                 return f"[{_escape(inline.text)}](<{inline.url}>)"
             case Image():
-                self.files[inline.file] = inline.path.read_bytes()
-                return f"![{_escape(_alternative(inline))}]({inline.file})"
+                return f"![{_escape(_alternative(inline))}]({self.picture(inline)})"
             case Footnote():
                 self.footnotes.append(inline)
                 return f"[^{len(self.footnotes)}]"
@@ -278,7 +282,7 @@ class _Page:
             case Item() as item:
                 words = plain_text(item.term).strip("[]") if item.term else item.number
                 return _role("ref", f"{words or item.number} <{item.target}>")
-            case Float() as float_ if _is_numbered(float_):
+            case Float() as float_ if _numbered(float_):
                 return _role("numref", f"{{number}} <{float_.target}>")
             case Float() as float_:
                 return _role("ref", f"{plain_text(float_.caption) or float_.target} <{float_.target}>")
@@ -299,14 +303,14 @@ def _toctree_title(inlines: Sequence[Inline]) -> str:
     return re.sub("[<>]", "", plain_text(inlines))  # no way to write them there
 
 
-def _is_numbered(float_: Float) -> bool:
-    """Whether Sphinx counts it: a picture or a table, and nothing else."""
-    match float_.blocks:
-        case [Paragraph(inlines=[Image()])]:
-            return float_.kind == "figure"
-        case [Table()]:
-            return float_.kind == "table"
-    return False
+def _numbered(float_: Float) -> Image | Table | None:
+    """What a float is for Sphinx, which counts it then: the one picture of a figure, the one table of a table."""
+    match float_.kind, float_.blocks:
+        case ("figure", [Paragraph(inlines=[Image() as image])]):
+            return image
+        case ("table", [Table() as table]):
+            return table
+    return None
 
 
 def _directive(
@@ -329,16 +333,15 @@ def _behind(marker: str, text: str) -> str:
 
 
 def _role(name: str, text: str) -> str:
-    text = " ".join(text.split())
-    fence = _fence(text)
-    if text.startswith("`") or text.endswith("`"):
-        text = f" {text} "
-    return f"{{{name}}}{fence}{text}{fence}"
+    return f"{{{name}}}" + _quoted(" ".join(text.split()))
 
 
-def _fence(text: str) -> str:
+def _quoted(text: str) -> str:
+    """Text between backquotes, more of them than it has in a row, and apart from its own."""
     runs = {len(run) for run in re.findall("`+", text)}
-    return "`" * next(length for length in range(1, len(runs) + 2) if length not in runs)
+    fence = "`" * next(length for length in range(1, len(runs) + 2) if length not in runs)
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
 
 
 def _literal(text: str) -> str:
@@ -346,10 +349,8 @@ def _literal(text: str) -> str:
     bare = " ".join(text.split())
     if not bare:
         return " " if text else ""
-    fence = _fence(bare)
-    pad = " " if bare.startswith("`") or bare.endswith("`") else ""
     before, after = (" " if text[i].isspace() else "" for i in (0, -1))
-    return f"{before}{fence}{pad}{bare}{pad}{fence}{after}"
+    return before + _quoted(bare) + after
 
 
 _HYPHENS = re.compile("-(?=-)")  # which smart quotes would make one dash of
@@ -365,7 +366,7 @@ def _escape(text: str) -> str:
 
 # At the start of a line, what begins a list, a heading, a quotation, a fence, a table, a field, a comment ...
 _LINE_START = re.compile(r"(?=[-+:%=>#|~])|(?=\(.*\)=$)")
-_NUMBERED = re.compile(r"(\d+)([.)])(?= |$)")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?= |$)")
 
 
 def _finish(text: str) -> str:
@@ -384,6 +385,6 @@ def _finish(text: str) -> str:
     for raw in text.split("\n"):
         line = re.sub(r"[ \t]+", " ", raw).strip(" ")
         if line:
-            line = _NUMBERED.sub(r"\1\\\2", line, count=1) if line[0].isdigit() and _NUMBERED.match(line) else line
+            line = _NUMBERED.sub(r"\1\\\2", line)
             lines.append("\\" + line if _LINE_START.match(line) else line)
     return "\n".join(lines)

@@ -424,8 +424,11 @@ class Reader:
         return self.source.text[node.nodelist[0].pos : node.nodelist[-1].pos + node.nodelist[-1].len]
 
     def blocks(self, nodes: Nodes, style: int) -> list[Block]:
+        return self._filled(lambda flow: self.walk(nodes, flow, style))
+
+    def _filled(self, fill: Callable[[Flow], None]) -> list[Block]:
         flow = Flow(self.source.place)
-        self.walk(nodes, flow, style)
+        fill(flow)
         flow.end()
         return flow.blocks
 
@@ -458,7 +461,8 @@ class Reader:
                 elif found := self._macros.get(node.macroname):
                     found[1](self, node, flow, style)
                 else:
-                    self._unknown(node.pos, rf"\{node.macroname}", "macro", flow)
+                    self._unknown(node.pos, f"macro \\{node.macroname}")
+                    flow.text(rf"\{node.macroname}", LITERAL, node.pos)
                     flow.text(" " if node.macro_post_space else "", style, node.pos)
             elif kind is latexwalker.LatexGroupNode:
                 self.walk(node.nodelist, flow, style)
@@ -466,13 +470,7 @@ class Reader:
                 if found := self._environments.get(node.environmentname):
                     found[1](self, node, flow, style)
                 else:
-                    name = node.environmentname
-                    for text, inside in ((rf"\begin{{{name}}}", node.nodelist), (rf"\end{{{name}}}", [])):
-                        flow.end()
-                        if inside is node.nodelist or self.keep_unknown:
-                            self._unknown(node.pos, text, "environment", flow)
-                        flow.end()
-                        self.walk(inside, flow, style)
+                    self._unknown_environment(node, flow, style)
             else:
                 start, end = (len(delimiter) for delimiter in node.delimiters)
                 tex = self.source.text[node.pos + start : node.pos + node.len - end]
@@ -481,13 +479,20 @@ class Reader:
                 else:
                     self.equation(tex, flow, node.pos)
 
-    def _unknown(self, position: int, text: str, kind: str, flow: Flow) -> None:
-        message = f"unknown {kind} {text.removeprefix(chr(92) + 'begin{').removesuffix('}')}"
+    def _unknown(self, position: int, what: str) -> None:
+        """What no table names is an error, or is kept and reported."""
         if not self.keep_unknown:
-            raise self.fail(position, message)
-        if not text.startswith(r"\end"):
-            self.report(position, f"kept, {message}")
-        flow.text(text, LITERAL, position)
+            raise self.fail(position, f"unknown {what}")
+        self.report(position, f"kept, unknown {what}")
+
+    def _unknown_environment(self, node: latexwalker.LatexEnvironmentNode, flow: Flow, style: int) -> None:
+        self._unknown(node.pos, f"environment {node.environmentname}")
+        flow.block(self._kept(rf"\begin{{{node.environmentname}}}", node.pos))
+        self.walk(node.nodelist, flow, style)
+        flow.block(self._kept(rf"\end{{{node.environmentname}}}", node.pos))
+
+    def _kept(self, text: str, position: int) -> Paragraph:
+        return Paragraph([Text(text, LITERAL)], self.source.place(position))
 
     def _characters(self, node: latexwalker.LatexCharsNode, flow: Flow, style: int) -> None:
         start = 0
@@ -562,17 +567,11 @@ class Reader:
             self._picture_files[found] = f"images/{stem}{found.suffix.lower()}"
         flow.add(Image(found, self._picture_files[found], style & ~LITERAL), position)
 
-    def float_(self, node: latexwalker.LatexEnvironmentNode, flow: Flow, style: int, kind: str = "") -> None:
-        """A figure or a table; without a caption it is just what is in it."""
-        outer, self._anchor = self._anchor, Float(kind or node.environmentname.rstrip("*"), [], [])
+    def float_(self, kind: str, fill: Callable[[Flow], None], flow: Flow) -> None:
+        """A figure or a table, which ``fill`` adds to a flow; without a caption it is just what is in it."""
+        outer, self._anchor = self._anchor, Float(kind, [], [])
         self._captions.append(None)
-        if kind:
-            inner = Flow(self.source.place)
-            tables._table(self, node, inner, style)
-            inner.end()
-            blocks = inner.blocks
-        else:
-            blocks = self.blocks(node.nodelist, style)
+        blocks = self._filled(fill)
         made, self._anchor = self._anchor, outer
         caption = self._captions.pop()
         if caption is not None:
@@ -639,7 +638,7 @@ class Reader:
     def _code(self, text: str, encoding: str, place: Place) -> Code:
         self._code_blocks += 1
         suffix, language = next(
-            (rest for pattern, *rest in tables.LANGUAGES if pattern.search(text)), tables.NO_LANGUAGE
+            (rest for pattern, *rest in tables.LANGUAGES if re.search(pattern, text, re.MULTILINE)), tables.NO_LANGUAGE
         )
         file = f"code/{self._path[-1].slug}-{self._code_blocks}{suffix}"
         content = text.encode(encoding)
@@ -701,14 +700,14 @@ class Reader:
                     self.report(child.pos, f"entry {key} is there already, and the first one counts")
                 else:
                     self._name(item, key, self.cited)
-            outer = self._anchor
             if node.environmentname == "enumerate":
-                self._anchor = item
+                outer, self._anchor = self._anchor, item
                 self._numbers.append(number)
-            item.blocks = self.blocks(nodes, style)
-            if node.environmentname == "enumerate":
+                item.blocks = self.blocks(nodes, style)
                 self._numbers.pop()
-            self._anchor = outer
+                self._anchor = outer
+            else:
+                item.blocks = self.blocks(nodes, style)
             items.append(item)
         return items
 

@@ -37,18 +37,13 @@ class Place(NamedTuple):
 
 
 class File:
-    """A file of the manual. Raises OSError if it cannot be read, TexError if it is not text."""
+    """A file of the manual. Raises TexError if it is not text."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        content = path.read_bytes()
+    def __init__(self, name: str, text: str, encoding: str = "utf-8") -> None:
         self.name = name
-        try:
-            self.encoding = "utf-8"
-            self.text = content.decode()
-        except UnicodeDecodeError:
-            self.encoding = "latin-1"
-            self.text = content.decode("latin-1")
-        self._lines = [0, *(match.end() for match in re.finditer("\n", self.text))]
+        self.text = text
+        self.encoding = encoding
+        self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
         # Windows-1252 has letters where Latin-1 and Unicode have these control characters.
         if wrong := re.search("[\0-\x08\x0b\x0e-\x1f\x7f-\x9f]|\r(?!\n)", self.text):
             kind = "neither UTF-8 nor Latin-1" if self.encoding == "latin-1" else "not text"
@@ -56,6 +51,15 @@ class File:
                 *self.place(wrong.start()), kind, ord(wrong[0])))
         if self.text.startswith("\ufeff"):
             self.text = " " + self.text[1:]
+
+    @classmethod
+    def read(cls, path: Path) -> File:
+        """The file at a path. Raises OSError if it cannot be read."""
+        content = path.read_bytes()
+        try:
+            return cls(str(path), content.decode())
+        except UnicodeDecodeError:
+            return cls(str(path), content.decode("latin-1"), "latin-1")
 
     def place(self, offset: int) -> Place:
         line = bisect_right(self._lines, offset)
@@ -73,11 +77,6 @@ class Report(NamedTuple):
 
     position: int
     text: str
-
-    @classmethod
-    def make(cls, position: int, file: File, offset: int, message: str) -> Report:
-        place = file.place(offset)
-        return cls(position, f"{place.file}:{place.line}: {message}: {file.line(place.line)}")
 
 
 class _Origin(NamedTuple):
@@ -98,17 +97,37 @@ class _Origin(NamedTuple):
 
 
 @dataclass
-class _Fragment:
-    """Text that is still to be read, or a part of it such as an argument."""
+class _Traced:
+    """Text of which each character is known to come from a file; positions count from 0."""
 
     text: str
     origins: list[_Origin]
-    file: File | None = None  # set where this is a whole file
-    position: int = 0  # up to here it has been read
-    emitted: int = 0  # and up to here it has been put out
 
     def origin(self, position: int) -> _Origin:
         return self.origins[bisect_right(self.origins, position, key=lambda origin: origin.start) - 1]
+
+    def place(self, position: int) -> Place:
+        """The place in a file that the text at ``position`` comes from."""
+        origin = self.origin(position)
+        return origin.file.place(origin.at(position))
+
+    def fail(self, position: int, message: str) -> TexError:
+        """An error in the text at ``position``."""
+        return TexError("{}:{}:{}: {}".format(*self.place(position), message))
+
+    def told(self, position: int, message: str) -> str:
+        """What a report says of the text at ``position``: where it is, and the line as it stands there."""
+        place = self.place(position)
+        return f"{place.file}:{place.line}: {message}: {self.origin(position).file.line(place.line)}"
+
+
+@dataclass
+class _Fragment(_Traced):
+    """Text that is still to be read, or a part of it such as an argument."""
+
+    file: File | None = None  # set where this is a whole file
+    position: int = 0  # up to here it has been read
+    emitted: int = 0  # and up to here it has been put out
 
     def part(self, start: int, end: int) -> _Fragment:
         """The text from ``start`` to ``end``, with its origins."""
@@ -131,37 +150,18 @@ class _Definition:
 
 
 @dataclass
-class Source:
-    """The manual as one text; positions count its characters from 0."""
+class Source(_Traced):
+    """The manual as one text."""
 
-    text: str
     reports: list[Report]
-    _starts: list[int]
-    _origins: list[_Origin]
-
-    def _origin(self, position: int) -> _Origin:
-        return self._origins[bisect_right(self._starts, position) - 1]
-
-    def place(self, position: int) -> Place:
-        """The place in a file that the text at ``position`` comes from."""
-        origin = self._origin(position)
-        return origin.file.place(origin.at(position))
-
-    def line(self, position: int) -> str:
-        """The line of the file that the text at ``position`` comes from."""
-        return self._origin(position).file.line(self.place(position).line)
 
     def encoding(self, position: int) -> str:
         """The encoding of the file that the text at ``position`` comes from."""
-        return self._origin(position).file.encoding
-
-    def fail(self, position: int, message: str) -> TexError:
-        return TexError("{}:{}:{}: {}".format(*self.place(position), message))
+        return self.origin(position).file.encoding
 
     def report(self, position: int, message: str) -> Report:
         """Something to tell of the text at ``position``."""
-        origin = self._origin(position)
-        return Report.make(position, origin.file, origin.at(position), message)
+        return Report(position, self.told(position, message))
 
 
 def raw_environment(text: str, name: str, position: int) -> int | None:
@@ -203,7 +203,7 @@ def load(path: Path | str, root: Path | None = None, kept: Iterable[str] = ()) -
     is not text, if an included one is missing, and where TeX would not get to an end.
     """
     path = Path(path)
-    file = File(path, str(path))
+    file = File.read(path)
     if not file.text.strip():
         raise TexError(f"{path}:1:1: an empty file")
     return _Expander(root or path.parent, set(kept)).run(file)
@@ -211,10 +211,7 @@ def load(path: Path | str, root: Path | None = None, kept: Iterable[str] = ()) -
 
 def from_text(text: str, name: str, kept: Iterable[str] = ()) -> Source:
     """The same for LaTeX text; ``name`` is the file it came from. Raises as load() does."""
-    file = File.__new__(File)
-    file.name, file.text, file.encoding = name, text, "utf-8"
-    file._lines = [0, *(match.end() for match in re.finditer("\n", text))]
-    return _Expander(Path(name).parent, set(kept)).run(file)
+    return _Expander(Path(name).parent, set(kept)).run(File(name, text))
 
 
 _TOKEN = {
@@ -256,13 +253,12 @@ class _Expander:
         self.included = 0
         self.out: list[str] = []
         self.length = 0
-        self.starts: list[int] = []
         self.origins: list[_Origin] = []
         self.reports: list[Report] = []
 
     def run(self, file: File) -> Source:
         self.name = file.name
-        self._push_file(file)
+        self._push_file(file, file.text)
         while self.stack:
             top = self.stack[-1]
             match = _TOKEN[self.at_letters].search(top.text, top.position)
@@ -280,21 +276,16 @@ class _Expander:
             elif token == "}":
                 self._close()
             elif token == "\\":
-                raise self._fail(top, start, "a backslash at the end of the file")
+                raise top.fail(start, "a backslash at the end of the file")
             elif token[1:] in self.macros:
-                self._expand(top, start, token[1:], self.macros[token[1:]])
+                self._take(top, start)
+                self._expand(top, start, token, self.macros[token[1:]])
             elif token[1:] in _PRIMITIVES:
                 _PRIMITIVES[token[1:]](self, top, start)
-        return Source("".join(self.out), self.reports, self.starts or [0],
-                      self.origins or [_Origin(0, file, 0, 1, 0)])
-
-    def _fail(self, fragment: _Fragment, position: int, message: str) -> TexError:
-        origin = fragment.origin(position)
-        return TexError("{}:{}:{}: {}".format(*origin.file.place(origin.at(position)), message))
+        return Source("".join(self.out), self.origins or [_Origin(0, file, 0, 1, 0)], self.reports)
 
     def _report(self, fragment: _Fragment, position: int, message: str) -> None:
-        origin = fragment.origin(position)
-        self.reports.append(Report.make(self.length, origin.file, origin.at(position), message))
+        self.reports.append(Report(self.length, fragment.told(position, message)))
 
     # What is put out, what is dropped, what is read next
 
@@ -307,9 +298,7 @@ class _Expander:
             if self.out and part.text[0].isalpha() and _CONTROL_WORD_END.search(self.out[-1]):
                 self.out.append(" ")
                 self.length += 1
-            for origin in part.origins:
-                self.starts.append(self.length + origin.start)
-                self.origins.append(origin._replace(start=self.length + origin.start))
+            self.origins += [origin._replace(start=self.length + origin.start) for origin in part.origins]
             self.out.append(part.text)
             self.length += len(part.text)
         fragment.emitted = end
@@ -322,19 +311,25 @@ class _Expander:
         """Put out what stands before a macro at ``start``, and drop the macro with the blanks behind it."""
         end = fragment.position
         self._emit(fragment, start)
-        self._drop(fragment, _BLANKS.match(fragment.text, end).end() if fragment.text[end - 1].isalpha() else end)
+        self._drop(fragment, end)
+        if fragment.text[end - 1].isalpha():
+            self._skip_blanks(fragment)
 
     def _push(self, text: str, fragment: _Fragment, position: int) -> None:
         """Read ``text`` next, as if it stood at ``position``."""
         origin = fragment.origin(position)
         self.stack.append(_Fragment(text, [_Origin(0, origin.file, origin.at(position), 0, origin.depth)]))
 
-    def _push_file(self, file: File) -> None:
-        self.stack.append(_Fragment(file.text, [_Origin(0, file, 0, 1, 0)], file))
+    def _push_file(self, file: File, text: str) -> None:
+        self.stack.append(_Fragment(text, [_Origin(0, file, 0, 1, 0)], file))
+
+    def _skip_blanks(self, fragment: _Fragment) -> None:
+        """Drop what TeX drops behind a control word."""
+        self._drop(fragment, _BLANKS.match(fragment.text, fragment.position).end())
 
     def _open(self, fragment: _Fragment, position: int) -> None:
         if len(self.scopes) >= NESTING:
-            raise self._fail(fragment, position, f"more than {NESTING} groups and environments in each other")
+            raise fragment.fail(position, f"more than {NESTING} groups and environments in each other")
         self.scopes.append({})
 
     def _close(self) -> None:
@@ -362,7 +357,7 @@ class _Expander:
                 break
             else:
                 return top
-        raise self._fail(fragment, position, f"{what} lacks an argument")
+        raise fragment.fail(position, f"{what} lacks an argument")
 
     def _group_end(self, fragment: _Fragment, start: int) -> int:
         """Where the group that begins at ``start`` has its closing brace."""
@@ -375,7 +370,7 @@ class _Expander:
                 depth += 1 if match[0] == "{" else -1
                 if depth == 0:
                     return match.start()
-        raise self._fail(fragment, start, "this brace is not closed")
+        raise fragment.fail(start, "this brace is not closed")
 
     def _argument(self, what: str, fragment: _Fragment, position: int) -> _Fragment:
         """The next group, without its braces, or the next sign or macro."""
@@ -397,7 +392,7 @@ class _Expander:
             return None
         end = self._find(top, match.end(), "]")
         if end is None:
-            raise self._fail(top, match.end() - 1, "this bracket is not closed")
+            raise top.fail(match.end() - 1, "this bracket is not closed")
         self._drop(top, end + 1)
         return top.part(match.end(), end)
 
@@ -421,7 +416,7 @@ class _Expander:
         top = self.stack[-1]
         end = self._find(top, top.position, delimiter)
         if end is None:
-            raise self._fail(fragment, position, f"{what} lacks {delimiter!r} behind its argument")
+            raise fragment.fail(position, f"{what} lacks {delimiter!r} behind its argument")
         argument = top.part(top.position, end)
         self._drop(top, end + len(delimiter))
         return argument
@@ -452,23 +447,18 @@ class _Expander:
             elif match[1].isdecimal() and 0 < int(match[1]) <= len(delimiters):
                 body.append(int(match[1]))
             else:
-                raise self._fail(text, match.start(), f"an argument {match[0]} that is not declared")
+                raise text.fail(match.start(), f"an argument {match[0]} that is not declared")
         return _Definition([*body, text.text[start:]], delimiters, head, default)
 
-    def _expand(self, fragment: _Fragment, start: int, name: str, definition: _Definition) -> None:
-        """Read next what ``\\name``, which stands at ``start``, is defined to be."""
-        what = rf"\{name}"
-        self._take(fragment, start)
-        self._expand_with_arguments(fragment, start, what, definition)
-
-    def _expand_with_arguments(self, fragment: _Fragment, start: int, what: str, definition: _Definition) -> None:
+    def _expand(self, fragment: _Fragment, start: int, what: str, definition: _Definition) -> None:
+        """Read next what stands for ``what``, which stood at ``start``: its definition with the arguments in it."""
         origin = fragment.origin(start)
         if origin.depth >= EXPANSIONS:
-            raise self._fail(fragment, start, f"{what} is defined by way of itself")
+            raise fragment.fail(start, f"{what} is defined by way of itself")
         if definition.head:
             top = self.stack[-1]
             if not top.text.startswith(definition.head, top.position):
-                raise self._fail(fragment, start, f"{what} lacks {definition.head!r} before its arguments")
+                raise fragment.fail(start, f"{what} lacks {definition.head!r} before its arguments")
             self._drop(top, top.position + len(definition.head))
         arguments = []
         for delimiter in definition.delimiters:
@@ -484,19 +474,16 @@ class _Expander:
         length = 0
         for piece in definition.body:
             if isinstance(piece, int):
-                argument = arguments[piece - 1]
-                text = argument.text
-                origins += [part._replace(start=length + part.start) for part in argument.origins]
+                text, found = arguments[piece - 1].text, arguments[piece - 1].origins
             else:
-                text = piece
-                origins.append(_Origin(length, origin.file, origin.at(start), 0, origin.depth + 1))
-            if not text:
-                origins = [part for part in origins if part.start < length]
-            texts.append(text)
-            length += len(text)
+                text, found = piece, [_Origin(0, origin.file, origin.at(start), 0, origin.depth + 1)]
+            if text:
+                origins += [part._replace(start=length + part.start) for part in found]
+                texts.append(text)
+                length += len(text)
         self.grown += length
         if self.grown > GROWTH:
-            raise self._fail(fragment, start, f"{what} makes the text grow by more than {GROWTH:,} characters")
+            raise fragment.fail(start, f"{what} makes the text grow by more than {GROWTH:,} characters")
         text = "".join(texts)
         if text:
             self.stack.append(_Fragment(text, origins))
@@ -510,7 +497,7 @@ class _Expander:
         argument = self._argument(what, fragment, position)
         match = _MACRO.fullmatch(argument.text.strip())
         if not match:
-            raise self._fail(argument, 0, f"{what} of something that is no macro")
+            raise argument.fail(0, f"{what} of something that is no macro")
         return match[1]
 
     def _def(self, fragment: _Fragment, start: int) -> None:
@@ -520,14 +507,14 @@ class _Expander:
         top = self.stack[-1]
         end = top.text.find("{", top.position)
         if end < 0:
-            raise self._fail(fragment, start, f"{what} lacks an argument")
+            raise fragment.fail(start, f"{what} lacks an argument")
         head, *delimiters = re.split(r"#\d", top.text[top.position : end])
         if not delimiters:
             head = head.strip()
         self._drop(top, end)
         body = self._argument(what, fragment, start)
         self._define(name, self._definition(body, delimiters, head), fragment, start, what in (r"\gdef", r"\xdef"))
-        self._skip_blanks()
+        self._skip_rest_of_line()
 
     def _newcommand(self, fragment: _Fragment, start: int) -> None:
         what = fragment.text[start : fragment.position]
@@ -537,7 +524,7 @@ class _Expander:
         definition = self._declared(what, fragment, start)
         if what != r"\providecommand" or name not in self.macros:
             self._define(name, definition, fragment, start)
-        self._skip_blanks()
+        self._skip_rest_of_line()
 
     def _newenvironment(self, fragment: _Fragment, start: int) -> None:
         what = fragment.text[start : fragment.position]
@@ -546,14 +533,14 @@ class _Expander:
         name = self._argument(what, fragment, start).text.strip()
         begin = self._declared(what, fragment, start)
         self.environments[name] = begin, self._definition(self._argument(what, fragment, start), [])
-        self._skip_blanks()
+        self._skip_rest_of_line()
 
     def _declared(self, what: str, fragment: _Fragment, start: int) -> _Definition:
         """``[number][default]{body}``"""
         number = self._optional()
         count = number.text.strip() if number else "0"
         if not re.fullmatch("[0-9]", count):
-            raise self._fail(number, 0, f"{what} with a number of arguments that is none")
+            raise number.fail(0, f"{what} with a number of arguments that is none")
         default = self._optional() if number else None
         return self._definition(self._argument(what, fragment, start), [""] * int(count), "", default)
 
@@ -562,10 +549,10 @@ class _Expander:
         if top.text.startswith("*", top.position):
             self._drop(top, top.position + 1)
 
-    def _skip_blanks(self) -> None:
+    def _skip_rest_of_line(self) -> None:
+        """A line with nothing but definitions is no empty line."""
         if self.stack:
-            top = self.stack[-1]
-            self._drop(top, _BLANKS.match(top.text, top.position).end())
+            self._skip_blanks(self.stack[-1])
 
     def _let(self, fragment: _Fragment, start: int) -> None:
         self._take(fragment, start)
@@ -575,10 +562,7 @@ class _Expander:
         other = self._argument(r"\let", fragment, start).text
         definition = self.macros.get(other[1:]) if other.startswith("\\") else None
         self._define(name, definition or _Definition([other]), fragment, start)
-        self._skip_blanks()
-
-    def _prefix(self, fragment: _Fragment, start: int) -> None:
-        self._take(fragment, start)
+        self._skip_rest_of_line()
 
     def _make_at(self, fragment: _Fragment, start: int) -> None:
         self.at_letters = fragment.text.startswith(r"\makeatletter", start)
@@ -604,12 +588,13 @@ class _Expander:
         depth = 1
         for match in _CONDITIONAL.finditer(fragment.text, fragment.position):
             if depth == 1 and match[1] == "else":
-                raise self._fail(fragment, match.start(), r"unknown macro \else")
+                raise fragment.fail(match.start(), r"unknown macro \else")
             depth += {"fi": -1, "else": 0}.get(match[1], 1)
             if depth == 0:
-                self._drop(fragment, _BLANKS.match(fragment.text, match.end()).end())
+                self._drop(fragment, match.end())
+                self._skip_blanks(fragment)
                 return
-        raise self._fail(fragment, start, r"\iffalse without \fi")
+        raise fragment.fail(start, r"\iffalse without \fi")
 
     # Files
 
@@ -624,22 +609,21 @@ class _Expander:
         candidates = [self.root / f"{name}.tex", self.root / name]
         path = next((path for path in candidates if path.is_file()), None)
         if not name or path is None:
-            raise self._fail(fragment, start, f"{what}: there is no file {name} in {self.root}")
+            raise fragment.fail(start, f"{what}: there is no file {name} in {self.root}")
         if any(f.file and Path(f.file.name).resolve() == path.resolve() for f in self.stack):
-            raise self._fail(fragment, start, f"{what}: {name} includes itself")
+            raise fragment.fail(start, f"{what}: {name} includes itself")
         self.included += 1
         if self.included > INCLUSIONS:
-            raise self._fail(fragment, start, f"{what}: more than {INCLUSIONS:,} files are included")
+            raise fragment.fail(start, f"{what}: more than {INCLUSIONS:,} files are included")
         self._drop(fragment, end)
         try:
-            file = File(path, str(path))
+            file = File.read(path)
         except OSError as error:
-            raise self._fail(fragment, start, f"{what}: {path}: {error.strerror}") from None
+            raise fragment.fail(start, f"{what}: {path}: {error.strerror}") from None
         if what == r"\include":  # on pages of its own
             self._push("\n\n", fragment, start)
-        self._push_file(file)
         # The end of its last line is the end of the line that includes it.
-        self.stack[-1].text = re.sub(r"\r?\n\Z", "", file.text)
+        self._push_file(file, re.sub(r"\r?\n\Z", "", file.text))
         if what == r"\include":
             self._push("\n\n", fragment, start)
 
@@ -663,46 +647,48 @@ class _Expander:
 
     # Environments
 
-    def _begin(self, fragment: _Fragment, start: int) -> None:
+    def _environment(self, fragment: _Fragment, start: int) -> str:
+        """The name of the environment that begins or ends at ``start``."""
         match = _NAME.match(fragment.text, fragment.position)
         if not match:
-            raise self._fail(fragment, start, r"\begin without the name of an environment")
+            what = fragment.text[start : fragment.position]
+            raise fragment.fail(start, f"{what} without the name of an environment")
+        fragment.position = match.end()
+        return match[1]
+
+    def _begin(self, fragment: _Fragment, start: int) -> None:
+        name = self._environment(fragment, start)
         self._open(fragment, start)
-        name = match[1]
         if name in self.environments:
-            self._emit(fragment, start)
-            self._drop(fragment, match.end())
-            self._expand_with_arguments(fragment, start, rf"\begin{{{name}}}", self.environments[name][0])
+            self._replace(fragment, start, self.environments[name][0])
         elif name in RAW_ENVIRONMENTS:
-            end = raw_environment(fragment.text, name, match.end())
+            end = raw_environment(fragment.text, name, fragment.position)
             if end is None:
-                raise self._fail(fragment, start, rf"\begin{{{name}}} without \end{{{name}}}")
+                raise fragment.fail(start, rf"\begin{{{name}}} without \end{{{name}}}")
             fragment.position = end
-        else:
-            fragment.position = match.end()
 
     def _end(self, fragment: _Fragment, start: int) -> None:
-        match = _NAME.match(fragment.text, fragment.position)
-        if not match:
-            raise self._fail(fragment, start, r"\end without the name of an environment")
-        name = match[1]
+        name = self._environment(fragment, start)
         self._close()
         if name in self.environments:
-            self._emit(fragment, start)
-            self._drop(fragment, match.end())
-            self._expand_with_arguments(fragment, start, rf"\end{{{name}}}", self.environments[name][1])
-            return
-        fragment.position = match.end()
-        if name == "document":
-            self._emit(fragment, match.end())
+            self._replace(fragment, start, self.environments[name][1])
+        elif name == "document":
+            self._emit(fragment, fragment.position)
             while self.stack:
                 self._report_rest(self.stack.pop(), r"\end{document}")
+
+    def _replace(self, fragment: _Fragment, start: int, definition: _Definition) -> None:
+        """Read a definition in place of what stands from ``start`` to where the fragment has been read."""
+        end = fragment.position
+        self._emit(fragment, start)
+        self._drop(fragment, end)
+        self._expand(fragment, start, fragment.text[start:end], definition)
 
     def _raw(self, fragment: _Fragment, start: int) -> None:
         what = fragment.text[start : fragment.position]
         found = raw_macro(fragment.text, fragment.position, braces=what != r"\verb")
         if found is None:
-            raise self._fail(fragment, start, f"{what} does not end")
+            raise fragment.fail(start, f"{what} does not end")
         fragment.position = found[2]
 
 
@@ -711,8 +697,8 @@ _PRIMITIVES: dict[str, Callable[[_Expander, _Fragment, int], None]] = {
     "gdef": _Expander._def,
     "edef": _Expander._def,
     "xdef": _Expander._def,
-    "long": _Expander._prefix,
-    "global": _Expander._prefix,
+    "long": _Expander._take,
+    "global": _Expander._take,
     "let": _Expander._let,
     "newcommand": _Expander._newcommand,
     "renewcommand": _Expander._newcommand,

@@ -7,7 +7,6 @@ reader, the node, the flow that it adds to, and the style of the text around it.
 """
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable
 
@@ -322,7 +321,8 @@ def _code(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) ->
 
 
 def _float(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
-    reader.float_(node, flow, style)
+    kind = node.environmentname.rstrip("*")
+    reader.float_(kind, lambda inner: reader.walk(node.nodelist, inner, style), flow)
 
 
 def _table(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
@@ -339,7 +339,7 @@ def _table(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -
 
 
 def _long_table(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
-    reader.float_(node, flow, style, "table")
+    reader.float_("table", lambda inner: _table(reader, node, inner, style), flow)
 
 
 def _equation(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
@@ -371,20 +371,19 @@ ENVIRONMENTS: dict[str, tuple[str, Callable[[Reader, LatexEnvironmentNode, Flow,
 }
 
 # Code that looks like this gets this suffix and this language; the first that fits. A guess, for highlighting.
+# As text: they take long to compile, and most manuals get to the first few only.
 LANGUAGES = (
-    (re.compile(r"\A\s*#!.*\bpython"
-                r"|^(?:import \w+|from \w+ import |def \w+\(.*\):|class \w+.*:)", re.M), ".py", "python"),
-    (re.compile(r"\A\s*#!.*sh\b|^(?:iptables|ip6tables|ifconfig|brctl|route|modprobe) ", re.M), ".sh", "sh"),
-    (re.compile(r"\A\s*(?:[\w.@~:/-]*[#$%] ?(?!include|define|if|endif)[a-z./~])", re.M), ".txt", "console"),
-    (re.compile(r"\A\s*<(?:\?xml|!DOCTYPE|[A-Za-z][\w:-]*[\s/>])"), ".xml", "xml"),
-    (re.compile(r"^(?:--- .*\n\+\+\+ |diff -|Index: )", re.M), ".diff", "diff"),
-    (re.compile(r"^\s*#\s*(?:include|define|ifdef|ifndef)\b"
-                r"|^(?:typedef |struct \w+ *\{"
-                r"|(?:static |unsigned )?(?:int|long|void|char) \**\w+ *\()", re.M), ".c", "c"),
-    (re.compile(r"\A\s*\((?:[\w-]+)[\s()]"), ".lisp", "lisp"),
-    (re.compile(r"^\w[\w.-]*: .*\n\t", re.M), ".mk", "make"),
-    (re.compile(r"\A(?:\s*(?:#.*)?\n)*\s*[A-Za-z_]\w* *= *(?:[\[\"'\d]|None\b|True\b|False\b)"), ".py", "python"),
-    (re.compile(r"^\[[\w .-]+\]\s*$", re.M), ".ini", "ini"),
+    (r"\A\s*#!.*\bpython|^(?:import \w+|from \w+ import |def \w+\(.*\):|class \w+.*:)", ".py", "python"),
+    (r"\A\s*#!.*sh\b|^(?:iptables|ip6tables|ifconfig|brctl|route|modprobe) ", ".sh", "sh"),
+    (r"\A\s*(?:[\w.@~:/-]*[#$%] ?(?!include|define|if|endif)[a-z./~])", ".txt", "console"),
+    (r"\A\s*<(?:\?xml|!DOCTYPE|[A-Za-z][\w:-]*[\s/>])", ".xml", "xml"),
+    (r"^(?:--- .*\n\+\+\+ |diff -|Index: )", ".diff", "diff"),
+    (r"^\s*#\s*(?:include|define|ifdef|ifndef)\b|^(?:typedef |struct \w+ *\{"
+     r"|(?:static |unsigned )?(?:int|long|void|char) \**\w+ *\()", ".c", "c"),
+    (r"\A\s*\((?:[\w-]+)[\s()]", ".lisp", "lisp"),
+    (r"^\w[\w.-]*: .*\n\t", ".mk", "make"),
+    (r"\A(?:\s*(?:#.*)?\n)*\s*[A-Za-z_]\w* *= *(?:[\[\"'\d]|None\b|True\b|False\b)", ".py", "python"),
+    (r"^\[[\w .-]+\]\s*$", ".ini", "ini"),
 )
 NO_LANGUAGE = (".txt", "text")
 
