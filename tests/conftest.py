@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.lab import namespaces
+from tests.lab import namespaces, skip
 from tests.lab.filters import FILTERS, iptables_of
 from tests.lab.measured import Measured
 from tests.lab.namespaces import Lab
@@ -41,8 +41,7 @@ def make_lab() -> Iterator[Callable[..., Lab]]:
     """Start labs that end with the test; takes what :class:`Lab` takes."""
     with ExitStack() as stack:
         def make(scenario: str, iptables: str = "iptables-nft", bridge_nf: bool = False) -> Lab:
-            if reason := namespaces.why_not(iptables, bridge_nf):
-                pytest.skip(f"the lab cannot run: {reason}")
+            skip.without_lab(namespaces.why_not(iptables, bridge_nf))
             return stack.enter_context(Lab(scenario, iptables, bridge_nf))
         yield make
 
@@ -56,7 +55,6 @@ def start(make_lab, packet_filter: str, bridge_nf: bool) -> Callable[[str], Lab]
 @pytest.fixture(scope="session")
 def measured() -> Iterator[Measured]:
     """The network in which the real xend was measured, one for all tests of a worker."""
-    if reason := namespaces.why_not() or Measured.why_not():
-        pytest.skip(f"the lab cannot run: {reason}")
+    skip.without_lab(namespaces.why_not() or Measured.why_not())
     with Measured() as lab:
         yield lab

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import namespaces, topology
+from tests.lab import namespaces, skip, topology
 from tests.lab.namespaces import LabError
 from tests.lab.wait import until
 
@@ -118,8 +118,7 @@ with Lab("domain-0") as lab:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_behind_when_a_test_is_interrupted(number):
-    if reason := namespaces.why_not():
-        pytest.skip(f"the lab cannot run: {reason}")
+    skip.without_lab(namespaces.why_not())
     before = machine_state()
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True, cwd=namespaces.PROJECT)

@@ -59,11 +59,8 @@ def said_to_listen(lines: list[str]) -> list[str]:
 def test_of_the_observed_cases_none_is_called_closed_that_was_open(measured: Measured, nsswitch: str):
     """What the real xend was seen to do decides; those cases were measured with DNS, which opens more."""
     cases = [case for case in CASES if case["config"] is not None]
-    measured["dom0"].ask(do="write", path="/etc/nsswitch.conf", text=f"hosts: {nsswitch}\n")
-    try:
+    with measured.names_from(nsswitch):
         said = ask(measured, [(text(case["config"]), case.get("etc_hosts", ETC_HOSTS)) for case in cases])
-    finally:
-        measured["dom0"].ask(do="write", path="/etc/nsswitch.conf", text="hosts: files dns\n")
     statuses = set()
     for case, (status, lines, errors) in zip(cases, said, strict=True):
         where = f"{case['id']}: {status} {lines} {errors}"
@@ -106,15 +103,12 @@ GUARDED = r"""(xend-relocation-server yes) (xend-relocation-address 10.0.0.1)
 ])
 def test_status_0_is_kept(measured: Measured, nsswitch: str, etc_hosts: str, status: int, words: str):
     """Its verdict, and beside it what every peer of another network gets from the model."""
-    measured["dom0"].ask(do="write", path="/etc/nsswitch.conf", text=f"hosts: {nsswitch}\n")
-    try:
+    with measured.names_from(nsswitch):
         (said, (line,), _), = ask(measured, [(GUARDED, etc_hosts)])
         measured.start(GUARDED, etc_hosts)
         admitted = {f"203.0.113.{number}" for number in (10, *range(50, 61))
                     if measured.relocate(f"203.0.113.{number}", "10.0.0.1:8002") == "ready"}
         assert measured.relocate("10.0.0.2", "10.0.0.1:8002") == "ready"
-    finally:
-        measured["dom0"].ask(do="write", path="/etc/nsswitch.conf", text="hosts: files dns\n")
     assert said == status and words in line
     if status == 0:
         assert not admitted

@@ -10,7 +10,7 @@ import pytest
 import conf
 from source._ext.code_kinds import PROMPT, CodeBlock, code_blocks
 from tests import guide
-from tests.lab import namespaces
+from tests.lab import namespaces, skip
 from tests.lab.namespaces import Lab
 from tests.transcripts import output, session
 from tests.transcripts import page as pages
@@ -23,8 +23,7 @@ def transcript(text: str) -> CodeBlock:
 
 @pytest.fixture(scope="module")
 def one_lab() -> Iterator[Lab]:
-    if reason := namespaces.why_not():
-        pytest.skip(f"the lab cannot run: {reason}")
+    skip.without_lab(namespaces.why_not())
     with Lab("domain-0") as lab:
         yield lab
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.measured import RECORDS, Measured
+from tests.lab.wait import until
 from tests.lab.xend import listener, python2, sxp
 from tests.lab.xend.options import Options
 from tests.lab.xend.python2 import Raised
@@ -184,8 +185,8 @@ def test_one_peer_without_a_name_keeps_everybody_waiting(measured: Measured):
     alone = time.monotonic() - began
     with ThreadPoolExecutor(1) as pool:
         silent = pool.submit(measured.relocate, OUTSIDE, "203.0.113.1:8002")
-        while not measured["dom0"].run("ss", "-Htn", "state", "established", "dst", OUTSIDE).stdout:
-            time.sleep(0.01)
+        until(lambda: measured["dom0"].run("ss", "-Htn", "state", "established", "dst", OUTSIDE).stdout,
+              "the peer without a name is connected")
         began = time.monotonic()
         assert measured.relocate("127.0.0.1", "127.0.0.1:8002") == "ready"
         waited = time.monotonic() - began
@@ -203,14 +204,10 @@ def test_no_peer_shows_a_certificate_or_is_asked_for_one(measured: Measured):
 @pytest.mark.parametrize("nsswitch, verdict", [("files dns", "ready"), ("files", "rejected")])
 def test_a_ptr_record_defeats_an_exact_address_where_dns_is_asked(measured: Measured, nsswitch: str, verdict: str):
     """203.0.113.52 has a PTR record with the name 10.0.0.2; a name service without DNS does not know it."""
-    node = measured["dom0"]
-    node.ask(do="write", path="/etc/nsswitch.conf", text=f"hosts: {nsswitch}\n")
-    try:
+    with measured.names_from(nsswitch):
         measured.start(ON + r"(xend-relocation-hosts-allow '^10\\.0\\.0\\.2$')")
         assert measured.relocate("10.0.0.2", "10.0.0.1:8002") == "ready"
         assert measured.relocate("203.0.113.52", "203.0.113.1:8002") == verdict
-    finally:
-        node.ask(do="write", path="/etc/nsswitch.conf", text="hosts: files dns\n")
 
 
 # The reader, without a network.

@@ -9,7 +9,7 @@ import pytest
 from docutils import nodes
 
 from tests import guide
-from tests.lab import namespaces
+from tests.lab import namespaces, skip
 from tests.lab.namespaces import Lab
 
 PAGE = "reference/xend-relocation-options"
@@ -44,8 +44,7 @@ ROWS = list(rows())
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    if reason := namespaces.why_not():
-        pytest.skip(f"the lab cannot run: {reason}")
+    skip.without_lab(namespaces.why_not())
     with Lab("isolated-management-network") as lab:
         lab["node-b"].sh("ip address add 192.168.1.20/24 dev eth1")
         yield lab

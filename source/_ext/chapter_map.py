@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import conversion_report
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
@@ -132,16 +133,12 @@ class ChapterMap(SphinxDirective):
     option_spec = {"practice": directives.unchanged_required, "requirement": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
-        relative, path = self.env.relfn2path(self.arguments[0])
-        self.env.note_dependency(relative)
-        try:
-            document = tex2myst.read(path)
-        except (OSError, tex2myst.TexError) as error:
-            self._warn(f"the chapter cannot be read: {error}", self.lineno)
+        if (found := conversion_report.read(self, "the chapter cannot be read")) is None:
             return []
+        document, path = found
         answers = self._answers()
         self._items = {slug: kind for kind, slug in self.options.items()}
-        shown = [self._section(section, answers, Path(path).name) for section in document.root.walk()]
+        shown = [self._section(section, answers, path.name) for section in document.root.walk()]
         for key, answer in answers.items():
             self._warn(f"{key}: the chapter has no such item", answer.line)
         return shown
@@ -173,7 +170,7 @@ class ChapterMap(SphinxDirective):
                     match["outcome"], match["remark"] or "", number)
         return answers
 
-    def _section(self, section: tex2myst.Section, answers: dict[str, Answer], name: str) -> nodes.section:
+    def _section(self, section: Section, answers: dict[str, Answer], name: str) -> nodes.section:
         """Show a section; takes the answers that it shows from ``answers``."""
         heading, *rest = points(section, self._items.get(section.slug, "item"))
         shown = nodes.section(ids=[f"chapter-{section.slug}"])

@@ -15,8 +15,23 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from latex import tex2myst
+from latex.converter.document import Document
 
 logger = logging.getLogger(__name__)
+
+
+def read(directive: SphinxDirective, failure: str) -> tuple[Document, Path] | None:
+    """The LaTeX file that is the argument of a directive, and its path; None after a warning where it cannot be read.
+
+    ``failure`` is what the warning begins with.
+    """
+    relative, path = directive.env.relfn2path(directive.arguments[0])
+    directive.env.note_dependency(relative)
+    try:
+        return tex2myst.read(path), Path(path)
+    except (OSError, tex2myst.TexError) as error:
+        logger.warning("%s: %s", failure, error, location=(directive.env.docname, directive.lineno))
+        return None
 
 
 class ConversionReport(SphinxDirective):
@@ -25,16 +40,12 @@ class ConversionReport(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        relative, path = self.env.relfn2path(self.arguments[0])
-        self.env.note_dependency(relative)
-        try:
-            reports = tex2myst.read(path).reports
-        except (OSError, tex2myst.TexError) as error:
-            logger.warning("not converted: %s", error, location=(self.env.docname, self.lineno))
+        if (found := read(self, "not converted")) is None:
             return []
+        document, path = found
         listed = nodes.bullet_list()
-        for report in reports:
-            place, line, message, text = report.removeprefix(f"{Path(path).parent}/").split(":", 3)
+        for report in document.reports:
+            place, line, message, text = report.removeprefix(f"{path.parent}/").split(":", 3)
             listed += nodes.list_item("", nodes.paragraph(
                 "", "", nodes.literal("", f"{place}:{line}"), nodes.Text(f": {message.strip()}: "),
                 nodes.literal("", text.strip())))

@@ -20,12 +20,21 @@ ROOT = Path(__file__).resolve().parents[2]
 REPEATS = 3
 
 
+def seconds_of(command: list[str | Path], environment: dict[str, str] | None = None) -> float:
+    """Seconds that a process takes; raises CalledProcessError when it fails, after what it said."""
+    start = time.perf_counter()
+    try:
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
+    except subprocess.CalledProcessError as error:
+        print(error.stderr, file=sys.stderr)
+        raise
+    return time.perf_counter() - start
+
+
 def build(builder: str, folder: Path) -> float:
     """Seconds that one Sphinx process takes; raises CalledProcessError when the build fails."""
     command = [sys.executable, "-m", "sphinx", "-q", "-nW", "-c", ".", "-d", folder / "doctrees"]
-    start = time.perf_counter()
-    subprocess.run([*command, "-b", builder, "source", folder / builder], cwd=ROOT, check=True)
-    return time.perf_counter() - start
+    return seconds_of([*command, "-b", builder, "source", folder / builder])
 
 
 def measure() -> dict[str, float]:
@@ -50,43 +59,38 @@ LatexWalker(open(sys.argv[1]).read()).get_latex_nodes()
 """
 
 
-def seconds_of(command: list[str | Path], cache: Path) -> float:
-    """Seconds that a process takes, with Python's compiled modules in ``cache`` as they would be beside the sources.
-
-    Raises CalledProcessError when it fails.
-    """
+def with_compiled_modules(cache: Path) -> dict[str, str]:
+    """An environment in which Python keeps its compiled modules, as it does for users; in ``cache``."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True,
-                   env=environment | {"PYTHONPYCACHEPREFIX": str(cache)})
-    return time.perf_counter() - start
-
-
-def conversion(file: Path, folder: Path) -> list[str | Path]:
-    return [sys.executable, "latex/tex2myst.py", file, folder / file.stem]
+    return environment | {"PYTHONPYCACHEPREFIX": str(cache)}
 
 
 def converter() -> None:
     """Print what the converter takes beside the parser alone and beside pandoc, and how that grows with the text."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        files = {"the chapter": ROOT / "latex" / "securing-xen.tex"}
-        for lines in (1_000, 3_000, 10_000, 100_000):
-            files[f"a manual of {lines:,} lines"] = folder / f"{lines}.tex"
-            (folder / f"{lines}.tex").write_text(manual(lines))
-        for name in ("the chapter", "a manual of 3,000 lines"):
-            file = files[name]
-            others = {"parsing it with pylatexenc": [sys.executable, "-c", PARSE, file]}
+        environment = with_compiled_modules(folder / "cache")
+
+        def file(lines: int) -> Path:
+            path = folder / f"{lines}.tex"
+            path.write_text(manual(lines))
+            return path
+
+        def conversion(path: Path) -> list[str | Path]:
+            return [sys.executable, "latex/tex2myst.py", path, folder / path.stem]
+
+        for name, path in {"the chapter": ROOT / "latex" / "securing-xen.tex", "3,000 lines": file(3_000)}.items():
+            others = {"parsing it with pylatexenc": [sys.executable, "-c", PARSE, path]}
             if shutil.which("pandoc"):
-                others["pandoc"] = ["pandoc", "-f", "latex", "-t", "markdown", file]
-            runs = [{what: seconds_of(command, folder / "cache") for what, command in
-                     {"tex2myst": conversion(file, folder), **others}.items()} for _ in range(5)]
+                others["pandoc"] = ["pandoc", "-f", "latex", "-t", "markdown", path]
+            runs = [{what: seconds_of(command, environment)
+                     for what, command in {"tex2myst": conversion(path), **others}.items()} for _ in range(5)]
             for what in others:
                 ratio = median(run["tex2myst"] / run[what] for run in runs)
                 print(f"{ratio:5.2f} of {what}: tex2myst of {name} ({median(run['tex2myst'] for run in runs):.2f} s)")
         small, middle, large = (
-            median(seconds_of(conversion(folder / f"{lines}.tex", folder), folder / "cache") for _ in range(3))
-            for lines in (1_000, 10_000, 100_000)
+            median(seconds_of(conversion(path), environment) for _ in range(REPEATS))
+            for path in map(file, (1_000, 10_000, 100_000))
         )
         print(f"{middle / small:5.2f} of 1,000 lines: tex2myst of 10,000 lines ({middle:.2f} s)")
         print(f"{large / middle:5.2f} of 10,000 lines: tex2myst of 100,000 lines ({large:.2f} s)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab import topology
@@ -88,11 +90,22 @@ class Measured(Lab):
     def name_server(self, records: dict[str, list[str] | None], address: str = "127.0.0.53") -> None:
         """Start a name server on dom0; it goes on until the lab's end."""
         path = f"/run/records-{address}.json"
-        self["dom0"].run("tee", path, input=json.dumps(records))
+        self["dom0"].ask(do="write", path=path, text=json.dumps(records))
         server = self["dom0"].popen("python3", str(Path(__file__).with_name("resolver.py")), address, path,
                                     stdout=subprocess.PIPE)
         self._processes.append(server)
         assert server.stdout.readline() == "ready\n"
+
+    @contextmanager
+    def names_from(self, services: str) -> Iterator[None]:
+        """Have dom0 look for names there: ``services`` is what ``hosts:`` says in /etc/nsswitch.conf."""
+        path = "/etc/nsswitch.conf"
+        before = self["dom0"].run("cat", path).stdout
+        self["dom0"].ask(do="write", path=path, text=f"hosts: {services}\n")
+        try:
+            yield
+        finally:
+            self["dom0"].ask(do="write", path=path, text=before)
 
     def start(self, config: str | None, etc_hosts: str = ETC_HOSTS, resolver: str = RESOLVER,
               before: str = "") -> dict:
