@@ -46,12 +46,12 @@ def sphinx(pages: Path, out: Path, builder: str, extensions: Sequence[str] = BOR
     return app
 
 
-def pages_of(app: Sphinx, resolved: bool = False) -> list[nodes.document]:
+def pages_of(app: Sphinx) -> list[nodes.document]:
     """The pages of a project in the order of the text."""
 
     def visit(name: str) -> Iterator[nodes.document]:
         tree = app.env.get_doctree(name)
-        yield app.env.get_and_resolve_doctree(name, app.builder) if resolved else tree
+        yield tree
         for toctree in tree.findall(addnodes.toctree):
             for _, child in toctree["entries"]:
                 yield from visit(child)
@@ -62,11 +62,11 @@ def pages_of(app: Sphinx, resolved: bool = False) -> list[nodes.document]:
 
 
 def build(
-    tex: str, scratch: Path, split: str = "section", extensions: Sequence[str] = BORNE, resolved: bool = False
+    tex: str, scratch: Path, split: str = "section", extensions: Sequence[str] = BORNE
 ) -> list[nodes.document]:
     """The pages of a LaTeX text as Sphinx understands them, in the order of the text."""
     folder.write(files_of(tex, split), scratch / "pages")
-    return pages_of(sphinx(scratch / "pages", scratch / "build", "dummy", extensions), resolved)
+    return pages_of(sphinx(scratch / "pages", scratch / "build", "dummy", extensions))
 
 
 def text_of(node: nodes.Node) -> str:

@@ -170,6 +170,15 @@ def test_chapter_that_cannot_be_read_is_a_warning(project: Project, tex: str | N
     assert message in warnings[0]
 
 
+def test_items_can_be_requirements(project: Project) -> None:
+    project.page({key.replace("practice", "requirement"): entry for key, entry in ENTRIES.items()})
+    page = project.source / "index.md"
+    page.write_text(page.read_text().replace(":practice: one", ":requirement: one"))
+    _, warnings = project.build()
+    assert warnings == []
+    assert "Requirement 1, line 8" in (project.out / "index.txt").read_text()
+
+
 def test_a_change_of_the_chapter_is_seen_by_the_next_build(project: Project) -> None:
     project.page(ENTRIES)
     assert project.build()[1] == []

@@ -21,6 +21,7 @@ from tests.converted import (
     build,
     converter,
     files_of,
+    png,
     prose,
     sphinx,
     texts,
@@ -270,6 +271,37 @@ def test_fixme_is_reported_wherever_it_stands() -> None:
         "x.tex:3: open question: \\textbf{FIXME} b FIXME",
         "x.tex:6: open question: # FIXME",
     ]
+
+
+FIGURES = r"""\section{S}
+\begin{figure}[h]\resizebox{1cm}{!}{\includegraphics{figs/a b.eps}}
+\caption{A \emph{caption}\footnote{note}.}\label{fig:a}\end{figure}
+Figure~\ref{fig:a}, Figure~\ref{fig:b}, Table~\ref{t}, \ref{no}; \includegraphics{figs/a b} inline.
+\begin{figure}\includegraphics{figs/none}\caption{Second}\label{fig:b}\end{figure}
+\begin{table}\caption{Tab}\label{t}\begin{tabular}{ll}a & b\\c & d\end{tabular}\end{table}
+"""
+
+
+@pytest.mark.parametrize("builder", ["html", "latex", "man"])
+def test_pictures_tables_and_what_refers_to_them(builder: str, tmp_path: Path) -> None:
+    (tmp_path / "figs").mkdir()
+    (tmp_path / "figs" / "a b.png").write_bytes(png())
+    (tmp_path / "book.tex").write_text(FIGURES)
+    run = converter("book.tex", "pages", folder=tmp_path)
+    assert [line.rpartition(": ")[0] for line in run.stderr.splitlines()] == [
+        "book.tex:4: no label no, which becomes text",
+        "book.tex:5: no PNG or JPEG of the picture figs/none, which becomes its name",
+    ]
+    assert (tmp_path / "pages" / "images" / "a-b.png").read_bytes() == png()
+    app = sphinx(tmp_path / "pages", tmp_path / "out", builder)
+    tree = app.env.get_doctree("index")
+    assert [node["uri"] for node in tree.findall(nodes.image)] == ["images/a-b.png"] * 2
+    assert [node.astext() for node in tree.findall(nodes.caption)] == ["A caption1."]
+    assert [node.astext() for node in tree.findall(nodes.footnote)] == ["1\n\nnote"]
+    words = prose(app.env.get_and_resolve_doctree("index", app.builder, tags=app.tags))
+    if builder == "html":  # the other two leave the numbers to TeX, or to nobody
+        assert "Figure 1, Figure Second, Table 1, no;" in words
+    assert "figs/none Second Tab a b c d" in words
 
 
 # What is refused
