@@ -15,7 +15,8 @@ HTML := build/html/index.html
 PDF := build/pdf/securing-xen.pdf
 MAN := build/man/securing-xen.7
 # Folders are listed too: they are younger than the results once a file in them is gone.
-SOURCES := $(VENV) conf.py $(shell find source examples latex tests/lab/topology.py -not -path '*__pycache__*')
+SOURCES := $(VENV) conf.py $(wildcard build/evidence.json) \
+	$(shell find source examples latex tests/lab tests/transcripts -not -path "*__pycache__*")
 
 # One environment for all formats. It forgets the warnings of pages that it has read: after a failure read all again.
 sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) source build/$(1) \

@@ -21,6 +21,8 @@ extensions = [
     "tabs_everywhere",
     "chapter_map",
     "conversion_report",
+    "evidence",
+    "inline_commands",
     "not_run",
     "lexers",
     "topology_diagram",
@@ -80,6 +82,7 @@ latex_elements = {
 \setlength{\emergencystretch}{4em}
 \setlength{\tymin}{3em}
 \vfuzz=2pt
+\newcommand{\DUroleevidence}[1]{{\scriptsize#1}}
 \makeatletter
 \renewcommand*\l@subsection{\@dottedtocline{2}{1.5em}{2.8em}}
 \makeatother

@@ -12,6 +12,17 @@ from tests.lab import namespaces, skip
 from tests.lab.filters import FILTERS, iptables_of
 from tests.lab.measured import Measured
 from tests.lab.namespaces import Lab
+from tests.transcripts.plugin import KeepEvidence
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--page", metavar="FILE", help="of the transcripts, run those of this page: source/….md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers send their reports to the first process, which alone keeps the evidence.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(KeepEvidence(config))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+from source._ext.code_kinds import CodeBlock, code_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -32,6 +35,11 @@ class Page:
     name: str
     metadata: dict[str, str]
     doctree: nodes.document
+
+    @property
+    def file(self) -> str:
+        """The file of the page, from the project's folder."""
+        return f"source/{self.name}.md"
 
 
 def read(source: Path, confdir: Path = ROOT) -> dict[str, Page]:
@@ -48,6 +56,21 @@ def read(source: Path, confdir: Path = ROOT) -> dict[str, Page]:
 def pages() -> dict[str, Page]:
     """The pages of the guide by name."""
     return read(ROOT / "source")
+
+
+def blocks(page: Page) -> list[CodeBlock]:
+    """The code blocks of a page, and the commands within its sentences."""
+    return list(code_blocks(page.doctree, page.metadata.get("topology", "")))
+
+
+def chosen(files: Sequence[str | Path]) -> list[Page]:
+    """The pages with transcripts in these files, or all of them; LookupError names a file that has none."""
+    found = {page.file: page for page in pages().values()
+             if any(block.kind == "transcript" for block in blocks(page))}
+    for file in map(str, files):
+        if file not in found:
+            raise LookupError(f"{file} is no page with commands that are run; these are: {', '.join(found)}")
+    return [found[str(file)] for file in files] or list(found.values())
 
 
 def configuration() -> dict[str, Any]:

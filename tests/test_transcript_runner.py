@@ -41,7 +41,7 @@ def run(lab: Lab) -> Callable[..., list[str]]:
     """Run a page whose blocks have these texts."""
     def run(*texts: str, limit: float = 20) -> list[str]:
         commands = [command for text in texts for command in pages.commands(transcript(text))]
-        return session.run(lab, commands, limit)
+        return session.run(lab, commands, limit).failures
     return run
 
 

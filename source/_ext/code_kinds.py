@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Which of the four kinds a code block of the guide is, read from its node in the doctree.
+"""What runs each piece of code of the guide, read from its node in the doctree.
 
 Everything that looks like code on a page is shown from a tested example, run as a transcript, run as a doctest,
-or marked as not run. The tests use this module to find each block and whatever is none of the four.
+or marked as not run; a command within a sentence may also be named as what a test runs. The tests use this
+module to find each piece and whatever is none of these.
 """
 from __future__ import annotations
 
@@ -19,12 +20,25 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PROMPT = re.compile(r"[a-z_][a-z0-9_-]*@[a-z0-9-]+[#$] ")
 """A prompt of a transcript: user, host, ``#`` for root or ``$``, and a space before the command."""
 
+PROGRAMS = frozenset("""
+    apt apt-get awk bash cat chmod conntrack cp curl dnf ebtables ebtables-legacy echo exec firewall-cmd getent grep
+    hostname ip ip6tables ip6tables-apply ip6tables-legacy ip6tables-restore ip6tables-save ipmitool iptables
+    iptables-apply iptables-legacy iptables-restore iptables-save journalctl kill libvirtd ls lsmod mkdir mv nc
+    netfilter-persistent netstat nft nstat openssl passwd pkill printf ps python3 rm rmmod scp sed service setpriv sh
+    sleep socat ss
+    ssh ssh-add ssh-keygen ssh-keyscan sshd sudo sysctl systemctl tail tcpdump test ufw useradd userdel usermod virsh
+    wg wg-quick wireguard-go xe xen-livepatch xend xenstore-ls xl xm
+""".split())
+"""The programs of a Domain-0 and of its neighbours. Words in a sentence that begin with one are a command."""
+
 
 @dataclass(frozen=True)
 class CodeBlock:
-    """One code block of a page.
+    """One code block of a page, or a command within a sentence.
 
-    ``kind`` is ``example``, ``transcript``, ``doctest``, ``not-run``, or empty when it is none of these.
+    ``kind`` is ``example``, ``transcript``, ``doctest``, ``not-run``, or empty when it is none of these. A command
+    within a sentence, which is ``inline``, is also ``tested`` when it names tests in ``tests``, and a ``mention``
+    when it says nothing: then a transcript of the guide has to have it.
     ``reason`` says why it is not run, ``example`` is the file that it shows, ``tabs`` are the labels of the
     tabs around it.
     """
@@ -37,6 +51,8 @@ class CodeBlock:
     reason: str = ""
     example: Path | None = None
     tabs: frozenset[str] = frozenset()
+    inline: bool = False
+    tests: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -45,17 +61,52 @@ class CodeBlock:
 
 
 def code_blocks(doctree: nodes.document, topology: str = "") -> Iterator[CodeBlock]:
-    """Each code block of a page, in order.
+    """Each code block of a page and each command within a sentence, in order.
 
     ``topology`` is the page's front matter of that name. Without one there are no hosts that a transcript
     could run on, so a console block is of no kind then.
     """
-    for node in doctree.findall(lambda node: isinstance(node, (nodes.literal_block, nodes.doctest_block))):
-        language = "pycon" if isinstance(node, nodes.doctest_block) else node.get("language", "")
-        source, line = _place(node)
-        example = Path(node["source"]).resolve() if "source" in node else None
-        yield CodeBlock(_kind(node, language, topology), language, node.astext(), source, line,
-                        node.get("not-run", ""), example, frozenset(_tabs(node)))
+    for _, block in placed_blocks(doctree, topology):
+        yield block
+
+
+def placed_blocks(doctree: nodes.document, topology: str = "") -> Iterator[tuple[nodes.Element, CodeBlock]]:
+    """The same, each with its node."""
+    for node in doctree.findall(nodes.Element):
+        if isinstance(node, (nodes.literal_block, nodes.doctest_block)):
+            yield node, _block(node, topology)
+        elif isinstance(node, nodes.literal) and is_command(node):
+            yield node, _command(node, topology)
+
+
+def is_command(node: nodes.literal) -> bool:
+    """Whether words in a sentence are a command: they say so, or begin with a program and have arguments."""
+    if any(name in node for name in ("run", "not-run", "tests")):
+        return True
+    program, _, arguments = node.astext().partition(" ")
+    return program in PROGRAMS and bool(arguments) and "language" not in node
+
+
+def _block(node: nodes.Element, topology: str) -> CodeBlock:
+    language = "pycon" if isinstance(node, nodes.doctest_block) else node.get("language", "")
+    source, line = _place(node)
+    example = Path(node["source"]).resolve() if "source" in node else None
+    return CodeBlock(_kind(node, language, topology), language, node.astext(), source, line,
+                     node.get("not-run", ""), example, frozenset(_tabs(node)))
+
+
+def _command(node: nodes.literal, topology: str) -> CodeBlock:
+    source, line = _place(node)
+    text, kind = node.astext(), "mention"
+    if "not-run" in node:
+        kind = "not-run"
+    elif "tests" in node:
+        kind = "tested"
+    elif "run" in node:
+        kind = "transcript" if topology else ""
+        text = f"{node['run']}{'#' if node['run'].startswith('root@') else '$'} {text}"
+    return CodeBlock(kind, "console", text, source, line, node.get("not-run", ""), None, frozenset(_tabs(node)),
+                     inline=True, tests=tuple(node.get("tests", ())))
 
 
 def _kind(node: nodes.Element, language: str, topology: str) -> str:

@@ -10,8 +10,9 @@ from sphinx.util.typing import ExtensionMetadata
 
 
 def version_of_extensions() -> int:
-    """A number that changes with any extension of the guide."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """A number that changes with any extension of the guide, or with what they take from the tests."""
+    here = Path(__file__).resolve().parent
+    files = sorted([*here.glob("*.py"), *here.parents[1].glob("tests/transcripts/*.py")])
     return int(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12], 16)
 
 

@@ -38,6 +38,42 @@ def difference(expected: Sequence[str], actual: str) -> str:
     return "\n".join(lines)
 
 
+def updated(expected: Sequence[str], actual: str) -> list[str]:
+    """What the page is to show for an output: its own lines as far as they still match, elisions included."""
+    if same(expected, actual):
+        return list(expected)
+    page = _tidy(expected)
+    printed = _tidy(actual.splitlines())
+    lines = []
+    matched = [_as_on_the_page(line, page) for line in printed]
+    for _, a, b, c, d in difflib.SequenceMatcher(None, page, matched, autojunk=False).get_opcodes():
+        lines += page[a:b] if page[a:b] == matched[c:d] else _lines_updated(page[a:b], printed[c:d])
+    return printed if says_nothing(lines) or not same(lines, actual) else lines
+
+
+def _lines_updated(page: list[str], printed: list[str]) -> list[str]:
+    """Lines that have changed. One ``...`` stays between the lines around it, if there are enough of them."""
+    if page.count(LINES) == 1 and len(page) - 1 <= len(printed):
+        first, rest = page.index(LINES), len(page) - 1 - page.index(LINES)
+        end = len(printed) - rest
+        return [*_lines_updated(page[:first], printed[:first]), LINES, *_lines_updated(page[first + 1:], printed[end:])]
+    if len(page) != len(printed):
+        return printed
+    return [_line_updated(shown, line) for shown, line in zip(page, printed)]
+
+
+def _line_updated(page: str, printed: str) -> str:
+    """A line that has changed, with the elisions whose neighbours are still there."""
+    words, new = _WORD.findall(page), _WORD.findall(printed)
+    line = ""
+    for _, a, b, c, d in difflib.SequenceMatcher(None, words, new, autojunk=False).get_opcodes():
+        line += WITHIN_A_LINE if words[a:b] == [WITHIN_A_LINE] else "".join(new[c:d])
+    return line if re.fullmatch(_pattern(line), printed) and not says_nothing([line]) else printed
+
+
+_WORD = re.compile(r"\[\.\.\]|\w+|\s+|.")
+
+
 def _as_on_the_page(line: str, page: list[str]) -> str:
     telling = (shown for shown in page if not says_nothing([shown]))
     return next((shown for shown in telling if re.fullmatch(_pattern(shown), line)), line)

@@ -12,6 +12,7 @@ from tests.lab.filters import FILTERS
 from tests.transcripts import output
 
 PROJECT = Path(__file__).resolve().parents[2]
+PROMPT_IN_TEXT = re.compile(rf"^{PROMPT.pattern}", re.MULTILINE)
 #: The tab that a packet filter's commands are in.
 TABS = {packet_filter: packet_filter.partition("-")[0] for packet_filter in FILTERS}
 SHELLS = {"#": "root", "$": "user"}
@@ -25,12 +26,24 @@ class PageError(ValueError):
 
 @dataclass
 class Command:
-    """One command of a transcript, with the output that the page shows below it."""
+    """One command of a transcript, with the output that the page shows below it.
 
-    where: str
+    ``line`` is that of the prompt, ``below`` the one after the command, where its output begins. ``shown`` is
+    False for a command within a sentence, whose output no page shows.
+    """
+
+    file: str
+    line: int
     prompt: str
     text: str
+    block: CodeBlock
     expected: list[str] = field(default_factory=list)
+    below: int = 0
+    shown: bool = True
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}"
 
     @property
     def user(self) -> str:
@@ -59,19 +72,20 @@ def transcripts(blocks: Iterable[CodeBlock], packet_filter: str = "") -> list[Co
 def commands(block: CodeBlock) -> list[Command]:
     """The commands of a transcript, in order. Raises PageError."""
     found: list[Command] = []
-    place, first = _place(block)
+    file, first = place(block)
     lines = enumerate(block.text.splitlines(), first)
     for number, line in lines:
         if prompt := PROMPT.match(line):
-            command = Command(f"{place}:{number}", prompt.group(), line[prompt.end():])
+            command = Command(file, number, prompt.group(), line[prompt.end():], block, shown=not block.inline)
             if SHELLS[command.prompt[-2]] != command.user:
                 raise PageError(f"{command}\na prompt is root@HOST# or user@HOST$")
             command.text = "\n".join([command.text, *_further_lines(command, lines)])
+            command.below = number + 1 + command.text.count("\n")
             found.append(command)
         elif found:
             found[-1].expected.append(line)
         else:
-            raise PageError(f"{place}:{number}: {line}\nno command comes before this output")
+            raise PageError(f"{file}:{number}: {line}\nno command comes before this output")
     for command in found:
         if output.says_nothing(command.expected):
             raise PageError(f"{command}\nan output of elisions alone says nothing")
@@ -99,18 +113,28 @@ def _further_lines(command: Command, lines: Iterator[tuple[int, str]]) -> Iterat
             return
 
 
-def _place(block: CodeBlock) -> tuple[str, int]:
+def where(block: CodeBlock) -> str:
+    """``file:line`` of a block's text, the file from the project's folder."""
+    return ":".join(map(str, place(block)))
+
+
+def place(block: CodeBlock) -> tuple[str, int]:
     """The file of a block, and the line on which its text begins.
 
-    The doctree knows the line of the directive, or one shortly before it where that is in a tab. So the text
-    itself is looked for from there on.
+    The doctree knows the line of the directive, or one shortly before it where that is in a tab, and of a command
+    within a sentence that of the paragraph. So the text itself is looked for from there on.
     """
     source = Path(block.source)
     name = str(source.relative_to(PROJECT)) if source.is_relative_to(PROJECT) else block.source
-    text = _plain(block.text)
     lines = _plain(source.read_text(encoding="utf-8")) if source.is_file() else []
+    text = _plain(block.text)
     for start in range(max(block.line - 1, 0), len(lines)):
-        if lines[start:start + len(text)] == text:
+        if block.inline:
+            # A sentence may break within the command: its first word and the next one are enough to find it.
+            if PROMPT.sub("", text[0]) in " ".join(lines[start:start + 2]) and PROMPT.sub(
+                    "", text[0]).split()[0] in lines[start]:
+                return name, start + 1
+        elif lines[start:start + len(text)] == text:
             return name, start + 1
     return name, block.line
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 
 from tests.lab.namespaces import HUNG, Host, Lab
@@ -26,18 +28,31 @@ def unprivileged() -> list[str]:
             "env", "USER=user", "HOME=/nonexistent"]
 
 
-def run(lab: Lab, commands: Sequence[Command], limit: float = HUNG) -> list[str]:
-    """Run the commands of a page; what went wrong, a text for each failure.
+class WrongOutput(str):
+    """A failure that is put right when the page shows another output."""
+
+
+@dataclass
+class Result:
+    """What came of a page: what went wrong, a text for each failure; and of each command that was run, in order,
+    what it printed and the seconds that it took."""
+
+    failures: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+def run(lab: Lab, commands: Sequence[Command], limit: float = HUNG) -> Result:
+    """Run the commands of a page.
 
     A wrong output does not end the page, so that one run shows all of them. A command that has not ended
     after ``limit`` seconds does.
     """
-    unknown = [f"{command}\n{lab.topology.name} has no host {command.host}; it has {', '.join(lab.hosts)}"
-               for command in commands if command.host not in lab.hosts]
-    if unknown:
-        return unknown
+    result = Result([f"{command}\n{lab.topology.name} has no host {command.host}; it has {', '.join(lab.hosts)}"
+                     for command in commands if command.host not in lab.hosts])
+    if result.failures:
+        return result
     before = {host.name: host.rules() for host in lab.hosts.values()}
-    failures: list[str] = []
     with ExitStack() as stack:
         shells: dict[str, Shell] = {}
         for number, command in enumerate(commands):
@@ -45,19 +60,23 @@ def run(lab: Lab, commands: Sequence[Command], limit: float = HUNG) -> list[str]
             if command.prompt not in shells:
                 spawn = host.popen if command.user == "root" else partial(host.popen, *unprivileged())
                 shells[command.prompt] = stack.enter_context(Shell(spawn))
+            start = time.monotonic()
             try:
                 said, status = shells[command.prompt].run(command.text, limit)
             except ShellError as error:
-                return [*failures, f"{command}\nThe command {error}. Until then it printed:\n"
-                                   f"{error.output}\n{state(host)}"]
+                result.failures.append(f"{command}\nThe command {error}. Until then it printed:\n"
+                                       f"{error.output}\n{state(host)}")
+                return result
+            result.outputs.append(said)
+            result.seconds.append(time.monotonic() - start)
             if wrong := _wrong(command, said, status, _next(commands, number)):
-                failures.append(f"{command}\n{wrong}" + ("" if failures else f"\n\n{state(host)}"))
+                result.failures.append(type(wrong)(f"{command}\n{wrong}\n\n{state(host)}"))
     for host in lab.hosts.values():
         if (after := host.rules()) != before[host.name]:
             change = output.difference(before[host.name].splitlines(), after)
-            failures.append(f"{host.name}: the page does not undo what it does. "
-                            f"Rules of before (-) and after (+) it:\n{change}")
-    return failures
+            result.failures.append(f"{host.name}: the page does not undo what it does. "
+                                   f"Rules of before (-) and after (+) it:\n{change}")
+    return result
 
 
 def _next(commands: Sequence[Command], number: int) -> str:
@@ -68,9 +87,11 @@ def _next(commands: Sequence[Command], number: int) -> str:
 
 def _wrong(command: Command, said: str, status: int, following: str) -> str:
     """What is wrong with the way a command ended, or an empty string."""
-    if not output.same(command.expected, said):
-        return (f"--- on the page\n+++ printed (exit status {status})\n"
-                f"{output.difference(command.expected, said)}")
+    if command.shown and not output.same(command.expected, said):
+        return WrongOutput(f"--- on the page\n+++ printed (exit status {status})\n"
+                           f"{output.difference(command.expected, said)}")
+    if status and not command.shown:
+        return f"fails: exit status {status}. It printed:\n{said}"
     if status and not command.expected and not following.startswith("echo $?"):
         return (f"fails without a word: exit status {status}. Show its output, or the status "
                 "with `echo $?` in the next command of this shell.")

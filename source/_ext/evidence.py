@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""Shows below each block what ran it, and tabulates all of them with the directive ``evidence``.
+
+The tests leave what they ran in ``build/evidence.json``. A block that is not in it as it is now, together with all
+that it depends on, shows as not run.
+"""
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from code_kinds import CodeBlock, placed_blocks
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+from sphinx.util.typing import ExtensionMetadata
+
+from tests.lab.filters import FILTERS
+from tests.transcripts import evidence as kept
+from tests.transcripts.evidence import Evidence, Session
+
+LABEL = "evidence"
+"""The label above the table."""
+NOT_YET = "not run yet, as it stands here"
+LONG = 60
+"""Characters of a command that the table shows."""
+
+
+@functools.cache
+def evidence() -> Evidence:
+    """What the last runs of the tests have left."""
+    return kept.load()
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What has to have run for a block to count as run: kept on its node, as ``node["needed"]``.
+
+    ``hashes`` are those of the block for each packet filter that its page runs it with, ``example`` is the file that
+    it shows, if it shows one.
+    """
+
+    page: str
+    hashes: Mapping[str, str]
+    example: Path | None = None
+
+    def sessions(self) -> list[Session]:
+        """The sessions that ran the block as it is now; none unless all did that have to."""
+        if self.example:
+            return evidence().of_example(self.example)
+        found = [evidence().of(self.page, packet_filter, sha256) for packet_filter, sha256 in self.hashes.items()]
+        return [] if None in found else found
+
+    def seconds(self) -> float:
+        """How long the slowest of them took for the block."""
+        return max((block.seconds for session in self.sessions() for block in session.blocks
+                    if block.sha256 == self.hashes.get(session.packet_filter)), default=0.0)
+
+
+class Line(nodes.General, nodes.Element):
+    """The place of the line below a block, whose ``needed`` it has, too."""
+
+
+def mark_blocks(app: Sphinx, doctree: nodes.document) -> None:
+    """Note what each block of a page that has been read needs, and where the line below it goes."""
+    page = app.env.docname
+    topology = app.env.metadata[page].get("topology", "")
+    placed = list(placed_blocks(doctree, topology))
+    blocks = [block for _, block in placed]
+    hashes: dict[int, dict[str, str]] = {}
+    for _, packet_filter in kept.cases({page: blocks}):
+        for block, sha256 in kept.hashes(blocks, topology, packet_filter):
+            hashes.setdefault(id(block), {})[packet_filter] = sha256
+            for example in kept.examples_of(block):
+                app.env.note_dependency(str(example))
+    for node, block in placed:
+        if block.kind not in ("example", "transcript"):
+            continue
+        node["needed"] = Needed(page, hashes.get(id(block), {}), block.example)
+        if not block.inline:
+            shown = node.parent if "literal-block-wrapper" in node.parent.get("classes", []) else node
+            shown.parent.insert(shown.parent.index(shown) + 1, Line(needed=node["needed"]))
+
+
+def remark(found: Sequence[Session]) -> str:
+    """What ran a block, in a line: ``run on Linux 6.12, nftables 1.1.3, 23 Nov 2026``."""
+    if not found:
+        return NOT_YET
+    # Of several runs the oldest: before that, not all of them had been.
+    first = min(found, key=lambda session: session.date)
+    return f"run on Linux {short(first.versions['Linux'])}, {', '.join(with_versions(found))}, {day(first.date)}"
+
+
+def with_versions(found: Sequence[Session]) -> Iterator[str]:
+    """The packet filters of some sessions, with their versions."""
+    versions = {session.packet_filter or "nftables": session.versions for session in found}
+    if "nftables" in versions:
+        yield f"nftables {versions['nftables']['nftables']}"
+    back_ends = [name for name in FILTERS if name in versions and name != "nftables"]
+    if back_ends:
+        names = " and ".join(name.removeprefix("iptables-") for name in back_ends)
+        yield f"iptables {versions[back_ends[0]]['iptables'].split()[0]} ({names})"
+
+
+def day(text: str) -> str:
+    """A date as a reader writes it: ``23 Nov 2026`` for ``2026-11-23``."""
+    when = date.fromisoformat(text)
+    return f"{when.day} {when:%b %Y}"
+
+
+def short(release: str) -> str:
+    """A kernel's version without what its distribution adds: ``6.12`` of ``6.12.48-amd64``."""
+    match = re.match(r"\d+\.\d+", release)
+    return match[0] if match else release
+
+
+class ShowLine(SphinxPostTransform):
+    """The quiet line below each block, with a link to the table where there are links."""
+
+    default_priority = 5  # before Sphinx resolves links
+
+    def run(self, **kwargs: Any) -> None:
+        for place in list(self.document.findall(Line)):
+            needed: Needed = place["needed"]
+            text = nodes.inline("", remark(needed.sessions()))
+            if self.app.builder.format != "man":
+                text = addnodes.pending_xref(
+                    "", text, reftype="ref", refdomain="std", reftarget=LABEL, refexplicit=True, refwarn=True,
+                    refdoc=needed.page)
+            line = nodes.inline("", "", text, classes=["evidence"])
+            place.replace_self(nodes.paragraph("", "", line, classes=["evidence"]))
+
+
+class EvidenceTable(SphinxDirective):
+    """Tabulates every block and every command within a sentence, page by page, and what ran it."""
+
+    def run(self) -> list[nodes.Node]:
+        return [Table(page=self.env.docname)]
+
+
+class Table(nodes.General, nodes.Element):
+    """The place of the table, until all pages have been read."""
+
+
+class ShowTable(SphinxPostTransform):
+    """The table: for each page what stands on it, what ran that, and for how long."""
+
+    default_priority = 5
+
+    def run(self, **kwargs: Any) -> None:
+        for place in list(self.document.findall(Table)):
+            pages = {page: list(placed_blocks(self.env.get_doctree(page), self.env.metadata[page].get("topology", "")))
+                     for page in sorted(self.env.found_docs)}
+            self.run_by = {simple: node["needed"] for blocks in pages.values() for node, block in blocks
+                           if block.kind == "transcript" for simple in kept.simple_commands_of(block)}
+            place.replace_self([part for page, blocks in pages.items() if blocks
+                                for part in self._page(page, blocks, place["page"])])
+
+    def _page(self, page: str, blocks: Sequence[tuple[nodes.Element, CodeBlock]], here: str) -> Iterator[nodes.Node]:
+        rows = [(node, block, *self._what(node, block)) for node, block in blocks]
+        yield nodes.paragraph("", "", nodes.strong("", self.env.titles[page].astext()))
+        if self.app.builder.format == "man":  # its tables are too wide for a terminal
+            text = "\n".join(f"{first_line(block)}\n    {what}" for _, block, what, _ in rows)
+            yield nodes.literal_block("", text, language="none")
+            return
+        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (52, 36, 12)), cols=3)
+        group += nodes.thead("", _row(map(nodes.Text, ("Command or file", "Run with", "Seconds"))))
+        group += nodes.tbody("", *(
+            _row((self._link(node, block, page, here), nodes.Text(what), nodes.Text(seconds)))
+            for node, block, what, seconds in rows))
+        yield nodes.table("", group, classes=["colwidths-given", "evidence"])
+
+    def _link(self, node: nodes.Element, block: CodeBlock, page: str, here: str) -> nodes.Node:
+        section = node
+        while not isinstance(section, nodes.section):
+            section = section.parent
+        return make_refnode(self.app.builder, here, page, section["ids"][0], nodes.literal("", first_line(block)))
+
+    def _what(self, node: nodes.Element, block: CodeBlock) -> tuple[str, str]:
+        """What ran a block, and how many seconds it took."""
+        if block.kind == "not-run":
+            return f"not run: {block.reason}", ""
+        if block.kind == "tested":
+            days = [evidence().tests.get(test, "") for test in block.tests]
+            return f"{', '.join(block.tests)}, {day(min(days))}" if all(days) else NOT_YET, ""
+        needed = self.run_by.get(" ".join(block.text.split())) if block.kind == "mention" else node.get("needed")
+        if needed is None or not (found := needed.sessions()):
+            return NOT_YET, ""
+        what = f"{', '.join(with_versions(found))}, {day(min(session.date for session in found))}"
+        return what, f"{needed.seconds():.2f}" if needed.hashes else ""
+
+
+def first_line(block: CodeBlock) -> str:
+    """The file that a block shows, or the beginning of its text."""
+    if block.example:
+        return str(block.example.relative_to(kept.EXAMPLES))
+    text = block.text.splitlines()[0]
+    return text if len(text) <= LONG else f"{text[:LONG]}…"
+
+
+def _row(cells: Iterable[nodes.Node]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
+
+
+def note_evidence(app: Sphinx, config: Config) -> None:
+    """Have HTML pages written again when there is other evidence; the other formats always are."""
+    config.evidence = hashlib.sha256(kept.FILE.read_bytes() if kept.FILE.exists() else b"").hexdigest()
+    evidence.cache_clear()
+
+
+def pages_with_a_table(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """The table is about all pages, so its page is written again when any other is."""
+    return [page for page in env.found_docs if any(env.get_doctree(page).findall(Table))]
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_config_value("evidence", "", "html")
+    app.add_node(Line)
+    app.add_node(Table)
+    app.add_directive("evidence", EvidenceTable)
+    app.connect("config-inited", note_evidence)
+    app.connect("doctree-read", mark_blocks)
+    app.connect("env-updated", pages_with_a_table)
+    app.add_post_transform(ShowLine)
+    app.add_post_transform(ShowTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
