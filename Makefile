@@ -24,7 +24,7 @@ sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) 
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all help html pdf man test convert bench linkcheck live clean
+.PHONY: all help html pdf man test update convert bench linkcheck live clean
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
 	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
@@ -40,9 +40,13 @@ html: $(HTML)  ## build/html/
 pdf: $(PDF)  ## build/pdf/securing-xen.pdf
 man: $(MAN)  ## build/man/*.7
 
-test: all  ## build the guide, then run every test
+test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true
-	@$(PYTHON) -m pytest --numprocesses 4
+	@$(PYTHON) -m pytest --numprocesses 4 $(if $(PAGE),--quiet tests/test_transcripts.py -k test_page --page $(PAGE))
+
+update: $(VENV)  ## write what the commands print now into the pages, or into PAGE=source/....md; see git diff
+	@./install-packages.sh test || true
+	@$(PYTHON) -m tests.transcripts.update $(PAGE)
 
 convert: $(VENV)  ## turn the LaTeX chapter into pages and example files, in build/convert/
 	@$(PYTHON) latex/tex2myst.py latex/securing-xen.tex build/convert

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests import guide
 from tests.lab import namespaces, skip
 from tests.lab.filters import FILTERS, iptables_of
 from tests.lab.measured import Measured
@@ -20,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if (page := config.getoption("--page")) and not hasattr(config, "workerinput"):
+        try:
+            guide.chosen([page])
+        except LookupError as error:
+            raise pytest.UsageError(str(error)) from error
     # Workers send their reports to the first process, which alone keeps the evidence.
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(KeepEvidence(config))

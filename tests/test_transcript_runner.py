@@ -39,8 +39,8 @@ def lab(one_lab: Lab) -> Iterator[Lab]:
 @pytest.fixture
 def run(lab: Lab) -> Callable[..., list[str]]:
     """Run a page whose blocks have these texts."""
-    def run(*texts: str, limit: float = 20) -> list[str]:
-        commands = [command for text in texts for command in pages.commands(transcript(text))]
+    def run(*texts: str, limit: float = 20, commands: list[pages.Command] | None = None) -> list[str]:
+        commands = commands or [command for text in texts for command in pages.commands(transcript(text))]
         return session.run(lab, commands, limit).failures
     return run
 
@@ -338,3 +338,40 @@ def test_a_long_output_is_compared_fast():
     many = "".join(f"line {number}\n" for number in range(2000))
     assert output.same(["...", "line 5", "...", "line 1500", "..."], many)
     assert not output.same(["...", "line 5", "...", "[..]1500", "...", "line x", "..."], many)
+
+
+# Commands within a sentence
+
+
+@pytest.mark.parametrize(("text", "kind", "command"), [
+    ("{run}`iptables -V <root@node-a>`", "transcript", "root@node-a# iptables -V"),
+    ("{run}`ss -Hltn <user@outsider>`", "transcript", "user@outsider$ ss -Hltn"),
+    ("{run}`grep x </etc/hosts <root@node-a>`", "transcript", "root@node-a# grep x </etc/hosts"),
+    ("{not-run}`xe host-list <there is no XAPI in the lab>`", "not-run", "xe host-list"),
+    ("{tested}`kill -9 <tests/test_applying.py::test_a_kill>`", "tested", "kill -9"),
+    ("`iptables -V`", "mention", "iptables -V"),
+])
+def test_a_command_within_a_sentence(read, text: str, kind: str, command: str):
+    found, = read(f"Say {text} to it.")
+    assert (found.kind, found.text, found.inline) == (kind, command, True)
+
+
+@pytest.mark.parametrize("text", ["`iptables`", "`yes no`", "`ip daddr`{l=nft}", "`hosts: files`", "**nft list**"])
+def test_words_within_a_sentence_that_are_no_command(read, text: str):
+    assert read(f"Say {text} to it.") == []
+
+
+@pytest.mark.parametrize("text", ["{run}`iptables -V`", "{run}`iptables -V <node-a>`", "{tested}`kill -9 <a test>`",
+                                  "{not-run}`xe host-list`", "{not-run}`xe host-list <>`"])
+def test_a_role_without_its_remark_is_an_error(read, capsys, text: str):
+    read(f"Say {text} to it.")
+    assert "index.md:6: ERROR: " in capsys.readouterr().err
+
+
+def test_a_command_within_a_sentence_is_run_at_its_place(run, read):
+    blocks = read("```console\nroot@node-a# touch /run/x\n```\n\nSay {run}`ls /run/x <root@node-a>`.\n\n"
+                  "```console\nroot@node-a# rm /run/x\n```\n\nSay {run}`ls /run/x <root@node-a>`.")
+    commands = [command for block in pages.transcripts(blocks) for command in pages.commands(block)]
+    failure, = run(commands=commands)
+    assert failure.splitlines()[0].endswith("index.md:16: root@node-a# ls /run/x")
+    assert "fails: exit status 2. It printed:\nls: cannot access" in failure

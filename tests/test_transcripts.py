@@ -17,10 +17,8 @@ from tests.transcripts.evidence import Block, Session
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        try:
-            chosen = guide.chosen(filter(None, [metafunc.config.getoption("--page")]))
-        except LookupError as error:
-            raise pytest.UsageError(str(error)) from error
+        page = metafunc.config.getoption("--page")
+        chosen = guide.chosen([page] if page else [])
         cases = evidence.cases({page.name: guide.blocks(page) for page in chosen})
         metafunc.parametrize("case", [pytest.param(case, id="-".join(filter(None, case))) for case in cases])
 
@@ -35,7 +33,7 @@ def test_page(case: tuple[str, str], record_property: Callable[[str, object], No
                     for command in pages.commands(block)]
     except pages.PageError as error:
         pytest.fail(str(error), pytrace=False)
-    skip.without_lab(hosts.why_not(page.metadata, packet_filter))
+    skip.without_lab(hosts.why_not(page.metadata, packet_filter, commands))
     with hosts.of_page(page.metadata, packet_filter) as lab:
         found = versions.of(next(iter(lab.hosts.values())))
         result = session.run(lab, commands)

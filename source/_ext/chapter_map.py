@@ -19,8 +19,8 @@ made of the section's title and a number: ``SECTION`` is the heading itself,
 the list in the section that the option of that name names, ``SECTION/command-N`` a
 command in a block of code, and ``SECTION/question-N`` a paragraph anywhere that holds
 a FIXME. Each line maps one to labels of the guide, which stand on a heading or a
-block of a page, and a command also to the examples that replace it or to the tests
-that show it wrong (``tests/FILE.py::TEST``).
+block of a page, and a command also to the tests that run it and show what is wrong
+with it (``tests/FILE.py::TEST``), and to the examples that replace it.
 
 An item without a line, a line without an item, a malformed line, a label that does
 not exist or that means a whole page, and an example or a test that is not there are
@@ -180,7 +180,7 @@ class ChapterMap(SphinxDirective):
         for item in rest:
             number = item.key.rpartition("-")[2]
             if item.kind == "command":
-                says = [nodes.literal(item.text, item.text)]
+                says = [nodes.literal(item.text, item.text, tests=self._tests(item, answers))]
             else:
                 says = self._inline(item.text, self.lineno)
             listed += nodes.definition_list_item(
@@ -191,6 +191,12 @@ class ChapterMap(SphinxDirective):
         if rest:
             shown += listed
         return shown
+
+    @staticmethod
+    def _tests(item: Point, answers: dict[str, Answer]) -> list[str]:
+        """The tests that run a command of the chapter."""
+        files = answers[item.key].files if item.key in answers else ()
+        return [file for file in files if "::" in file]
 
     def _answer(self, item: Point, answers: dict[str, Answer], name: str) -> list[nodes.paragraph]:
         answer = answers.pop(item.key, None)

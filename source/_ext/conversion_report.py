@@ -48,7 +48,7 @@ class ConversionReport(SphinxDirective):
             place, line, message, text = report.removeprefix(f"{path.parent}/").split(":", 3)
             listed += nodes.list_item("", nodes.paragraph(
                 "", "", nodes.literal("", f"{place}:{line}"), nodes.Text(f": {message.strip()}: "),
-                nodes.literal("", text.strip())))
+                nodes.literal("", text.strip(), language="latex")))
         return [listed]
 
 

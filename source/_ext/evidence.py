@@ -13,15 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from code_kinds import CodeBlock, placed_blocks
 from docutils import nodes
-from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.builders import Builder
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
-from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import ExtensionMetadata
@@ -125,21 +123,14 @@ def short(release: str) -> str:
     return match[0] if match else release
 
 
-class ShowLine(SphinxPostTransform):
-    """The quiet line below each block, with a link to the table where there are links."""
-
-    default_priority = 5  # before Sphinx resolves links
-
-    def run(self, **kwargs: Any) -> None:
-        for place in list(self.document.findall(Line)):
-            needed: Needed = place["needed"]
-            text = nodes.inline("", remark(needed.sessions()))
-            if self.app.builder.format != "man":
-                text = addnodes.pending_xref(
-                    "", text, reftype="ref", refdomain="std", reftarget=LABEL, refexplicit=True, refwarn=True,
-                    refdoc=needed.page)
-            line = nodes.inline("", "", text, classes=["evidence"])
-            place.replace_self(nodes.paragraph("", "", line, classes=["evidence"]))
+def show_lines(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Write the quiet line below each block, with a link to the table where there are links."""
+    for place in list(doctree.findall(Line)):
+        line = nodes.inline("", remark(place["needed"].sessions()), classes=["evidence"])
+        target = app.env.domains.standard_domain.labels.get(LABEL)
+        if target and app.builder.format != "man":
+            line = make_refnode(app.builder, page, target[0], target[1], line)
+        place.replace_self(nodes.paragraph("", "", line, classes=["evidence"]))
 
 
 class EvidenceTable(SphinxDirective):
@@ -153,39 +144,46 @@ class Table(nodes.General, nodes.Element):
     """The place of the table, until all pages have been read."""
 
 
-class ShowTable(SphinxPostTransform):
-    """The table: for each page what stands on it, what ran that, and for how long."""
+def show_tables(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Write the table: for each page what stands on it, what ran that, and for how long."""
+    for place in list(doctree.findall(Table)):
+        place.replace_self(list(TableOfAll(app.builder, place["page"]).pages()))
 
-    default_priority = 5
 
-    def run(self, **kwargs: Any) -> None:
-        for place in list(self.document.findall(Table)):
-            pages = {page: list(placed_blocks(self.env.get_doctree(page), self.env.metadata[page].get("topology", "")))
-                     for page in sorted(self.env.found_docs)}
-            self.run_by = {simple: node["needed"] for blocks in pages.values() for node, block in blocks
-                           if block.kind == "transcript" for simple in kept.simple_commands_of(block)}
-            place.replace_self([part for page, blocks in pages.items() if blocks
-                                for part in self._page(page, blocks, place["page"])])
+class TableOfAll:
+    """The table as nodes; ``here`` is the page that it is on."""
 
-    def _page(self, page: str, blocks: Sequence[tuple[nodes.Element, CodeBlock]], here: str) -> Iterator[nodes.Node]:
-        rows = [(node, block, *self._what(node, block)) for node, block in blocks]
-        yield nodes.paragraph("", "", nodes.strong("", self.env.titles[page].astext()))
-        if self.app.builder.format == "man":  # its tables are too wide for a terminal
-            text = "\n".join(f"{first_line(block)}\n    {what}" for _, block, what, _ in rows)
-            yield nodes.literal_block("", text, language="none")
-            return
-        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (52, 36, 12)), cols=3)
-        group += nodes.thead("", _row(map(nodes.Text, ("Command or file", "Run with", "Seconds"))))
-        group += nodes.tbody("", *(
-            _row((self._link(node, block, page, here), nodes.Text(what), nodes.Text(seconds)))
-            for node, block, what, seconds in rows))
-        yield nodes.table("", group, classes=["colwidths-given", "evidence"])
+    def __init__(self, builder: Builder, here: str):
+        self.builder, self.here = builder, here
+        env = builder.env
+        self.blocks = {page: list(placed_blocks(env.get_doctree(page), env.metadata[page].get("topology", "")))
+                       for page in sorted(env.found_docs)}
+        self.run_by = {simple: node["needed"] for blocks in self.blocks.values() for node, block in blocks
+                       if block.kind == "transcript" for simple in kept.simple_commands_of(block)}
 
-    def _link(self, node: nodes.Element, block: CodeBlock, page: str, here: str) -> nodes.Node:
+    def pages(self) -> Iterator[nodes.Node]:
+        """The part of each page that has anything to show: its title, and a row for each block."""
+        for page, blocks in self.blocks.items():
+            if not blocks:
+                continue
+            yield nodes.paragraph("", "", nodes.strong("", self.builder.env.titles[page].astext()))
+            rows = [(node, block, *self._what(node, block)) for node, block in blocks]
+            if self.builder.format == "man":  # its tables are too wide for a terminal
+                text = "\n".join(f"{first_line(block)}\n    {what}" for _, block, what, _ in rows)
+                yield nodes.literal_block("", text, language="none")
+                continue
+            group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (52, 36, 12)), cols=3)
+            group += nodes.thead("", _row(map(nodes.Text, ("Command or file", "Run with", "Seconds"))))
+            group += nodes.tbody("", *(
+                _row((self._link(node, block, page), nodes.Text(what), nodes.Text(seconds)))
+                for node, block, what, seconds in rows))
+            yield nodes.table("", group, classes=["colwidths-given", "evidence"])
+
+    def _link(self, node: nodes.Element, block: CodeBlock, page: str) -> nodes.Node:
         section = node
         while not isinstance(section, nodes.section):
             section = section.parent
-        return make_refnode(self.app.builder, here, page, section["ids"][0], nodes.literal("", first_line(block)))
+        return make_refnode(self.builder, self.here, page, section["ids"][0], nodes.literal("", first_line(block)))
 
     def _what(self, node: nodes.Element, block: CodeBlock) -> tuple[str, str]:
         """What ran a block, and how many seconds it took."""
@@ -232,6 +230,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("config-inited", note_evidence)
     app.connect("doctree-read", mark_blocks)
     app.connect("env-updated", pages_with_a_table)
-    app.add_post_transform(ShowLine)
-    app.add_post_transform(ShowTable)
+    app.connect("doctree-resolved", show_lines)
+    app.connect("doctree-resolved", show_tables)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

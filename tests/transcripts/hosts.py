@@ -2,18 +2,30 @@
 """The hosts that a page's transcripts run on, as its front matter says: ``topology``, and ``sshd`` on some of them."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from source._ext.code_kinds import PROGRAMS
 from tests.lab import namespaces, sshd
 from tests.lab.filters import FILTERS, iptables_of
-from tests.lab.namespaces import Lab
+from tests.lab.namespaces import PATH, Lab
+from tests.transcripts.evidence import simple_commands
+from tests.transcripts.page import Command
+
+#: Of the programs, those that the shell has built in or the lab brings along.
+ALWAYS_THERE = {"echo", "exec", "kill", "printf", "test", "xend"}
 
 
-def why_not(metadata: Mapping[str, str], packet_filter: str) -> str:
-    """Why this machine cannot run the page, and the command that would help; else an empty string."""
-    reason = namespaces.why_not(iptables_of(packet_filter or FILTERS[0]))
-    return reason or (sshd.why_not() if "sshd" in metadata else "")
+def why_not(metadata: Mapping[str, str], packet_filter: str, commands: Iterable[Command]) -> str:
+    """Why this machine cannot run the commands of a page, and what would help; else an empty string."""
+    if reason := namespaces.why_not(iptables_of(packet_filter or FILTERS[0])):
+        return reason
+    if "sshd" in metadata and (reason := sshd.why_not()):
+        return reason
+    used = {simple.split(" ")[0] for command in commands for simple in simple_commands(command.text)}
+    missing = sorted(name for name in used & PROGRAMS - ALWAYS_THERE if not shutil.which(name, path=PATH))
+    return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test" if missing else ""
 
 
 @contextmanager

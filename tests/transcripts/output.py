@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 WITHIN_A_LINE = "[..]"
 LINES = "..."
@@ -47,19 +47,26 @@ def updated(expected: Sequence[str], actual: str) -> list[str]:
     lines = []
     matched = [_as_on_the_page(line, page) for line in printed]
     for _, a, b, c, d in difflib.SequenceMatcher(None, page, matched, autojunk=False).get_opcodes():
-        lines += page[a:b] if page[a:b] == matched[c:d] else _lines_updated(page[a:b], printed[c:d])
+        lines += page[a:b] if page[a:b] == matched[c:d] else _around(
+            LINES, page[a:b], printed[c:d], _lines_updated)
     return printed if says_nothing(lines) or not same(lines, actual) else lines
 
 
+def _around(elision: str, page: list[str], printed: list[str],
+            change: Callable[[list[str], list[str]], list[str]]) -> list[str]:
+    """Change what stands before and behind an elision, and let it stand for the rest, if there is just one."""
+    if page.count(elision) == 1 and len(page) - 1 <= len(printed):
+        first = page.index(elision)
+        end = len(printed) - (len(page) - 1 - first)
+        return [*change(page[:first], printed[:first]), elision, *change(page[first + 1:], printed[end:])]
+    return change(page, printed)
+
+
 def _lines_updated(page: list[str], printed: list[str]) -> list[str]:
-    """Lines that have changed. One ``...`` stays between the lines around it, if there are enough of them."""
-    if page.count(LINES) == 1 and len(page) - 1 <= len(printed):
-        first, rest = page.index(LINES), len(page) - 1 - page.index(LINES)
-        end = len(printed) - rest
-        return [*_lines_updated(page[:first], printed[:first]), LINES, *_lines_updated(page[first + 1:], printed[end:])]
+    """Lines that have changed."""
     if len(page) != len(printed):
         return printed
-    return [_line_updated(shown, line) for shown, line in zip(page, printed)]
+    return [_line_updated(shown, line) for shown, line in zip(page, printed, strict=True)]
 
 
 def _line_updated(page: str, printed: str) -> str:
@@ -67,7 +74,7 @@ def _line_updated(page: str, printed: str) -> str:
     words, new = _WORD.findall(page), _WORD.findall(printed)
     line = ""
     for _, a, b, c, d in difflib.SequenceMatcher(None, words, new, autojunk=False).get_opcodes():
-        line += WITHIN_A_LINE if words[a:b] == [WITHIN_A_LINE] else "".join(new[c:d])
+        line += "".join(_around(WITHIN_A_LINE, words[a:b], new[c:d], lambda _, there: there))
     return line if re.fullmatch(_pattern(line), printed) and not says_nothing([line]) else printed
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import conf  # noqa: F401, it puts the extensions on Python's path
 from tests import guide
 from tests.lab.namespaces import Lab
 from tests.transcripts import hosts, output, session
@@ -65,9 +66,9 @@ def update(page: guide.Page) -> bool:
     ran: dict[str, list[str]] = {}
     blocks = guide.blocks(page)
     for packet_filter in pages.filters(blocks) or [""]:
-        if reason := hosts.why_not(page.metadata, packet_filter):
-            raise Conflict(f"{page.name} cannot be run: {reason}")
         commands = [command for block in pages.transcripts(blocks, packet_filter) for command in pages.commands(block)]
+        if reason := hosts.why_not(page.metadata, packet_filter, commands):
+            raise Conflict(f"{page.name} cannot be run: {reason}")
         for command in commands:
             command.expected = ran.get(command.where, command.expected)
         with hosts.of_page(page.metadata, packet_filter) as lab:
