@@ -114,10 +114,10 @@ def examples_of(block: CodeBlock) -> list[Path]:
     for command in pages.commands(block):
         for simple in simple_commands(command.text):
             words = simple.split(" ")
-            used = words[:2] if any(word in ONLY_LOOK for word in words[:2]) else words
-            for word in used:
+            looks = next((number for number, word in enumerate(words[:2], 1) if word in ONLY_LOOK), len(words))
+            for word in words[:looks]:
                 names = [f"{word}.v4", f"{word}.v6"] if "iptables.sh" in words else []
-                found += [EXAMPLES / name for name in [word, *names] if not name.startswith("/")]
+                found += [EXAMPLES / name for name in [word, *names] if not name.startswith(("/", ".."))]
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
