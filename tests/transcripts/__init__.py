@@ -26,11 +26,16 @@ of a line, and whether white space is a tab, do not count: nobody sees them.
 that it fails. One that shows output may fail as it likes: its output tells. Who wants to show a silent
 failure asks as anybody would, with ``echo $?`` in the next command of the same shell.
 
+*Within a sentence.* The role ``{run}`ss -Hltn <root@node-a>``` runs a command at its place on the page, in the
+shell of that prompt. It has to succeed; its output is not shown, and not compared.
+
 *Packet filters.* A page with code in tabs for nftables or iptables runs once for each packet filter that it
 so offers: a block in a tab ``nftables`` runs for nftables, in a tab ``iptables`` for both back ends of
 iptables, and any other block every time, with the same output.
 
 *The end.* The page undoes what it does: every host's rules are as they were at the beginning.
 
-The modules: ``page`` finds the commands, ``shell`` runs one, ``output`` compares, ``session`` does a page.
+The modules: ``page`` finds the commands, ``hosts`` starts what they run on, ``shell`` runs one, ``output`` compares,
+``session`` does a page, ``update`` writes what came out into it; ``evidence`` is what is kept of the runs,
+``accounts`` counts what is on the pages, and ``plugin`` has pytest do both at its end.
 """
