@@ -109,3 +109,9 @@ def test_the_reason_and_the_place_of_a_block_that_is_not_run(page, tmp_path: Pat
     found, = blocks(page(KNOWN["not-run"]))
     assert found.reason == "there is no XAPI in the lab"
     assert found.where == f"{tmp_path / 'index.md'}:6"
+
+
+def test_the_reason_stands_with_a_command_within_a_sentence(page):
+    doctree = page("Say {not-run}`xe host-list <no XAPI>`.\n")["index"].doctree
+    found, = doctree.findall(nodes.abbreviation)
+    assert (found.astext(), found["explanation"]) == ("xe host-list", "not run: no XAPI")

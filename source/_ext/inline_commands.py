@@ -10,7 +10,8 @@
 ``{not-run}`xe host-list <there is no XAPI in the lab>```
     Nothing can run it, for this reason.
 
-On the page each is the command alone. Without such a role, a command within a sentence has to be in a transcript.
+On the page each is the command alone, the last with its reason where a mouse points at it, and on paper behind it.
+Without such a role, a command within a sentence has to be in a transcript.
 """
 from __future__ import annotations
 
@@ -40,6 +41,8 @@ class Command(SphinxRole):
         node = nodes.literal(self.rawtext, match["command"])
         node[self.kept_as] = match["remark"].split(", ") if self.several else match["remark"]
         self.set_source_info(node)
+        if self.kept_as == "not-run":
+            return [nodes.abbreviation("", "", node, explanation=f"not run: {match['remark']}")], []
         return [node], []
 
 
