@@ -168,7 +168,7 @@ class TableOfAll:
                 continue
             yield nodes.paragraph("", "", nodes.strong("", self.builder.env.titles[page].astext()))
             rows = [(node, block, *self._what(node, block)) for node, block in blocks]
-            if self.builder.format == "man":  # its tables are too wide for a terminal
+            if self.builder.format != "html":  # as a table it is too wide for a terminal, and too long for a page
                 text = "\n".join(f"{first_line(block)}\n    {what}" for _, block, what, _ in rows)
                 yield nodes.literal_block("", text, language="none")
                 continue
