@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""WireGuard on hosts of the lab: the kernel's implementation, or wireguard-go where the kernel has none.
+
+``wg-quick`` chooses, on the hosts as on a reader's node.
+"""
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+
+from tests.lab.namespaces import PATH, PROJECT, Host, unshare
+
+SCENARIO = "untrusted-subnet"
+
+
+@functools.cache
+def why_not() -> str:
+    """Why this machine's hosts can have no WireGuard, and the command that would help; else an empty string."""
+    missing = [name for name in ("wg", "wg-quick") if not shutil.which(name, path=PATH)]
+    if missing:
+        return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test"
+    # As wg-quick does it. /run is the lab's own, there, too: wireguard-go has its socket in it.
+    test = subprocess.run([*unshare(), "env", f"PATH={PATH}", "sh", "-c",
+                           "mount -t tmpfs tmpfs /run && { ip link add wg0 type wireguard || wireguard-go wg0; }"],
+                          capture_output=True, text=True)
+    if test.returncode:
+        return (f"no WireGuard: {test.stderr.strip().splitlines()[-1]}; "
+                "sudo modprobe wireguard, or run the tests as root")
+    return ""
+
+
+def make_key(host: Host) -> str:
+    """Make the host's key, as the page does; returns the public half."""
+    return host.sh("(umask 077; wg genkey >/etc/wireguard/private-key); "
+                   "wg pubkey </etc/wireguard/private-key").stdout.strip()
+
+
+def configure(host: Host, text: str, peer_key: str) -> None:
+    """Write, check and start the configuration, with the peer's key in its place."""
+    text = "\n".join(f"PublicKey = {peer_key}" if line.startswith("PublicKey") else line for line in text.splitlines())
+    host.run("tee", "/etc/wireguard/wg0.conf", input=text + "\n")
+    host.sh("python3 check_values.py /etc/wireguard/wg0.conf; wg-quick up wg0")
