@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import shutil
 import subprocess
 
-from tests.lab.namespaces import PATH, PROJECT, Host, unshare
-
-SCENARIO = "untrusted-subnet"
+from tests.lab.namespaces import PATH, Host, unshare
 
 
 @functools.cache
@@ -20,24 +20,26 @@ def why_not() -> str:
     missing = [name for name in ("wg", "wg-quick") if not shutil.which(name, path=PATH)]
     if missing:
         return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test"
-    # As wg-quick does it. /run is the lab's own, there, too: wireguard-go has its socket in it.
+    # As wg-quick does it. /run is the lab's own there, too: wireguard-go has its socket in it.
     test = subprocess.run([*unshare(), "env", f"PATH={PATH}", "sh", "-c",
                            "mount -t tmpfs tmpfs /run && { ip link add wg0 type wireguard || wireguard-go wg0; }"],
                           capture_output=True, text=True)
-    if test.returncode:
-        return (f"no WireGuard: {test.stderr.strip().splitlines()[-1]}; "
-                "sudo modprobe wireguard, or run the tests as root")
-    return ""
+    if not test.returncode:
+        return ""
+    help = "run the tests as root" if os.geteuid() else "sudo modprobe -a wireguard tun"
+    if not shutil.which("wireguard-go", path=PATH):
+        help = "sudo ./install-packages.sh test"
+    return f"no WireGuard: {test.stderr.strip().splitlines()[-1]}; {help}"
 
 
 def make_key(host: Host) -> str:
-    """Make the host's key, as the page does; returns the public half."""
+    """Make the host's key as the page does; returns the public half."""
     return host.sh("(umask 077; wg genkey >/etc/wireguard/private-key); "
                    "wg pubkey </etc/wireguard/private-key").stdout.strip()
 
 
 def configure(host: Host, text: str, peer_key: str) -> None:
-    """Write, check and start the configuration, with the peer's key in its place."""
-    text = "\n".join(f"PublicKey = {peer_key}" if line.startswith("PublicKey") else line for line in text.splitlines())
-    host.run("tee", "/etc/wireguard/wg0.conf", input=text + "\n")
+    """Put the other end's key into a configuration, check it, and bring the interface up."""
+    text = re.sub("^PublicKey =.*", f"PublicKey = {peer_key}", text, flags=re.MULTILINE)
+    host.run("tee", "/etc/wireguard/wg0.conf", input=text)
     host.sh("python3 check_values.py /etc/wireguard/wg0.conf; wg-quick up wg0")
