@@ -8,10 +8,13 @@ import pytest
 
 from source._ext.code_kinds import CodeBlock, code_blocks
 from tests import guide
-from tests.lab import sshd
+from tests.lab import sshd, wireguard
 from tests.lab.filters import FILTERS, iptables_of
 from tests.transcripts import page as pages
 from tests.transcripts import session
+
+#: What the front matter of a page may ask for, and why this machine has none.
+NEEDS = {"wireguard": wireguard.why_not}
 
 
 def blocks(page: guide.Page) -> list[CodeBlock]:
@@ -38,6 +41,9 @@ def test_page(make_lab, page: guide.Page, packet_filter: str):
     except pages.PageError as error:
         pytest.fail(str(error), pytrace=False)
     lab = make_lab(page.metadata["topology"], iptables_of(packet_filter or FILTERS[0]))
+    for what in page.metadata.get("needs", "").split():
+        if reason := NEEDS[what]():
+            pytest.skip(reason)
     for name in page.metadata.get("sshd", "").split():
         if reason := sshd.why_not():
             pytest.skip(reason)

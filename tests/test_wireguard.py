@@ -8,6 +8,7 @@ from tests.lab import wireguard
 from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
 from tests.lab.filters import apply, iptables_of, undo
 from tests.lab.namespaces import PROJECT, Host, Lab
+from tests.lab.wait import until
 
 SCENARIO = "untrusted-subnet"
 RULES = f"{SCENARIO}/wireguard"
@@ -59,6 +60,12 @@ def relocation(lab: Lab, names: tuple[str, ...], targets: tuple[str, ...], port:
             for name in names for target in targets}
 
 
+def datagrams(host: Host) -> dict:
+    """To WireGuard's port on node-b, and to one where nobody listens."""
+    return {f"{address} {port}": (lambda address=address, port=port: host.ask(
+        do="datagram", address=address, port=port)["verdict"]) for address in OUTER_B for port in (51820, 51821)}
+
+
 def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     """Attackers: on the wire, to the outer address and to the inner one in clear; a peer that is no node;
     a guest of a node that forwards for its guests in its own name; an impostor, when the tunnel is forgotten."""
@@ -90,9 +97,38 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
         relocation(lab, ("node-a",), INNER_B)
         | relocation(lab, ("node-b",), ("127.0.0.1", "::1", *INNER_B))
         | relocation(lab, ("admin",), (*OUTER_B, *INNER_B), 22))
-    # The receiver's own rules suffice for what is sent to it.
+    # The receiver's own rules suffice for what is sent to it; and they replace those that refuse all relocation.
+    before = receiver.rules()
+    apply(receiver, packet_filter, f"{SCENARIO}/firewall")
+    fail(relocation(lab, ("node-a",), (*OUTER_B, *INNER_B)))
     apply(receiver, packet_filter, RULES)
     fail(relocation(lab, ("node-a",), OUTER_B))
+    succeed(relocation(lab, ("node-a",), INNER_B))
+    undo(receiver, packet_filter, RULES)
+    assert receiver.rules() == before
+
+    # With the ports of libvirt, as the page has it.
+    receiver.sh("sed -i 's/relocation_port = 8002/relocation_port = 49152-49216/; s/--dport 8002/--dport 49152:49216/' "
+                f"{RULES}.nft {RULES}.v4 {RULES}.v6")
+    receiver.listen(49216)
+    succeed(relocation(lab, ("node-a", "outsider"), OUTER_B, 49216))
+    apply(receiver, packet_filter, RULES)
+    fail(relocation(lab, ("node-a", "outsider"), OUTER_B, 49216))
+    succeed(relocation(lab, ("node-a",), INNER_B, 49216))
+
+
+def test_without_its_tunnel_a_node_sends_no_guest_in_clear(make_tunnel, packet_filter):
+    """The tunnel is down, so the other node's inner address is out by the default route; an impostor has it there."""
+    lab = make_tunnel(iptables_of(packet_filter))
+    sender, impostor = lab["node-a"], lab["outsider"]
+    impostor.sh(f"ip address add {INNER_B[0]} dev lo; ip address add {INNER_B[1]} dev lo nodad")
+    lab["router"].sh(f"ip route add {INNER_B[0]} via 203.0.113.66; ip route add {INNER_B[1]} via 2001:db8:2::66")
+    impostor.listen(8002)
+    apply(sender, packet_filter, RULES)
+    sender.run("wg-quick", "down", "wg0")
+    fail(relocation(lab, ("node-a",), INNER_B))
+    undo(sender, packet_filter, RULES)
+    succeed(relocation(lab, ("node-a",), INNER_B))
 
 
 def test_with_domain_0s_firewall(make_tunnel, packet_filter):
@@ -106,30 +142,35 @@ def test_with_domain_0s_firewall(make_tunnel, packet_filter):
     before = receiver.rules()
     wanted = {"relocation": lambda: lab["node-a"].relocate(INNER_B[0])}
     the_rest = relocation(lab, ("node-a",), INNER_B, 5900)
+    to_the_port = datagrams(lab["outsider"])
 
-    def anew(address: str) -> None:
-        """End the tunnel's sessions and the tracked connections; node-a is to begin the next at that address."""
+    def end_sessions(endpoint: str) -> None:
+        """Begin anew, with no connection tracked; node-a will send to that address of node-b."""
         for name in ("node-a", "node-b"):
             lab[name].sh("wg-quick down wg0; wg-quick up wg0; conntrack -F")
-        lab["node-a"].sh(f"wg set wg0 peer $(wg show wg0 peers) endpoint {address}:51820")
+        lab["node-a"].sh(f"wg set wg0 peer $(wg show wg0 peers) endpoint {endpoint}:51820")
 
     for first, second in ((DOMAIN_0, RULES), (RULES, DOMAIN_0)):
         for name in (first, second):
             apply(receiver, packet_filter, name)
-        for address in (OUTER_B[0], f"[{OUTER_B[1]}]"):
-            anew(address)
-            succeed(wanted)
+        for endpoint, own in ((OUTER_B[0], OUTER_A[0]), (f"[{OUTER_B[1]}]", f"[{OUTER_A[1]}]")):
+            end_sessions(endpoint)
+            # A first packet that comes while the other end is not yet up is sent again after 5 s.
+            until(lambda: lab["node-a"].relocate(INNER_B[0]) == "ready", f"relocation through {endpoint}")
+            assert f"{own}:51820" in receiver.run("wg", "show", "wg0", "endpoints").stdout
         fail(the_rest)
+        assert set(verdicts(to_the_port).values()) == {"refused"}, "a stranger learns nothing from the tunnel's port"
         undo(receiver, packet_filter, first)
         if first == DOMAIN_0:
             succeed(wanted | the_rest)
         else:
-            anew(OUTER_B[0])
+            end_sessions(OUTER_B[0])
             fail(wanted | the_rest)
         undo(receiver, packet_filter, second)
         assert receiver.rules() == before
-    anew(OUTER_B[0])
-    succeed(wanted | the_rest)
+    end_sessions(OUTER_B[0])
+    until(lambda: lab["node-a"].relocate(INNER_B[0]) == "ready", "without rules, all is as before")
+    succeed(the_rest)
 
 
 def test_a_forged_inner_address_is_refused(make_tunnel):
@@ -139,17 +180,22 @@ def test_a_forged_inner_address_is_refused(make_tunnel):
     forger, receiver = lab["admin"], lab["node-b"]
     third_peer(lab, forger)
     receiver.listen(8002)
-    for number, (own, forged, target) in enumerate(zip(INNER_C, INNER_A, INNER_B, strict=True), 1):
+    for forged, target in zip(INNER_A, INNER_B, strict=True):
         forger.sh(f"ip address add {forged} dev wg0")
         receiver.ask(do="listen_udp", address=target, port=9999)
-        # An answer would go to node-a. So what counts is that the next datagram is heard, and this one was not.
-        assert forger.ask(do="datagram", address=target, port=9999, source=forged)["verdict"] == "filtered"
-        assert forger.ask(do="datagram", address=target, port=9999, source=own)["verdict"] == "open"
-        assert receiver.ask(do="datagrams_heard")["count"] == number
+
+    def datagrams_from(sources: tuple[str, str]) -> dict:
+        return {source: (lambda source=source, target=target: forger.ask(
+            do="datagram", address=target, port=9999, source=source)["verdict"])
+            for source, target in zip(sources, INNER_B, strict=True)}
 
     as_node_a = {target: (lambda target=target, forged=forged: forger.probe(target, 8002, source=forged))
                  for forged, target in zip(INNER_A, INNER_B, strict=True)}
-    fail(as_node_a)
+    # An answer would go to node-a. So what counts is that the datagrams after these are heard, and these were not.
+    fail(datagrams_from(INNER_A) | as_node_a)
+    succeed(datagrams_from(INNER_C))
+    assert receiver.ask(do="datagrams_heard")["count"] == len(INNER_C)
+
     key = forger.sh("wg pubkey </etc/wireguard/private-key").stdout.strip()
     receiver.sh(f"wg set wg0 peer {key} allowed-ips {','.join(INNER_A)}")
     succeed(as_node_a, "with AllowedIPs that are too wide: ")
@@ -159,9 +205,7 @@ def test_a_stranger_gets_no_answer(make_tunnel):
     """Whoever has no key that node-b knows hears nothing: not to a datagram, and not to a handshake."""
     lab = make_tunnel()
     stranger, receiver = lab["outsider"], lab["node-b"]
-    asked = {f"{address} {port}": (lambda address=address, port=port: stranger.ask(
-        do="datagram", address=address, port=port)["verdict"]) for address in OUTER_B for port in (51820, 51821)}
-    said = verdicts(asked)
+    said = verdicts(datagrams(stranger))
     assert {said[f"{address} 51820"] for address in OUTER_B} == {"filtered"}
     assert {said[f"{address} 51821"] for address in OUTER_B} == {"refused"}, "where nobody listens"
     receiver.listen(8002)
