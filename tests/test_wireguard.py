@@ -117,18 +117,36 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     succeed(relocation(lab, ("node-a",), INNER_B, 49216))
 
 
-def test_without_its_tunnel_a_node_sends_no_guest_in_clear(make_tunnel, packet_filter):
-    """The tunnel is down, so the other node's inner address is out by the default route; an impostor has it there."""
+def test_inner_addresses_on_the_wire(make_tunnel, packet_filter):
+    """With node-a's tunnel down, an impostor has node-b's inner addresses, where the default route leads, and a
+    guest has node-a's: both in clear."""
     lab = make_tunnel(iptables_of(packet_filter))
-    sender, impostor = lab["node-a"], lab["outsider"]
+    sender, receiver, impostor, forger = (lab[name] for name in ("node-a", "node-b", "outsider", "guest-a"))
     impostor.sh(f"ip address add {INNER_B[0]} dev lo; ip address add {INNER_B[1]} dev lo nodad")
     lab["router"].sh(f"ip route add {INNER_B[0]} via 203.0.113.66; ip route add {INNER_B[1]} via 2001:db8:2::66")
-    impostor.listen(8002)
-    apply(sender, packet_filter, RULES)
+    forger.sh(f"ip address add {INNER_A[0]} dev lo; ip address add {INNER_A[1]} dev lo nodad")
+    in_clear(forger, OUTER_B)
+    # The reverse path check would refuse this over IPv4, and does not exist for IPv6.
+    receiver.sh("for i in all xenbr0; do echo 0 >/proc/sys/net/ipv4/conf/$i/rp_filter; done")
+    for host in (receiver, impostor):
+        host.listen(8002)
+
+    def forged(source: str, target: str) -> str:
+        """``open`` where the SYN is answered; the answer goes into the tunnel, where nobody is now."""
+        assert forger.probe(target, 8002, source=source) == "filtered"
+        return "open" if receiver.half_open(8002, source) else "filtered"
+
+    attacks = relocation(lab, ("node-a",), INNER_B) | {
+        f"as {source} -> {target}": (lambda source=source, target=target: forged(source, target))
+        for targets in (INNER_B, OUTER_B) for source, target in zip(INNER_A, targets, strict=True)}
+
+    for node in (sender, receiver):
+        apply(node, packet_filter, RULES)
     sender.run("wg-quick", "down", "wg0")
-    fail(relocation(lab, ("node-a",), INNER_B))
-    undo(sender, packet_filter, RULES)
-    succeed(relocation(lab, ("node-a",), INNER_B))
+    fail(attacks)
+    for node in (sender, receiver):
+        undo(node, packet_filter, RULES)
+    succeed(attacks)
 
 
 def test_with_domain_0s_firewall(make_tunnel, packet_filter):
