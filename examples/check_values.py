@@ -392,9 +392,12 @@ def wireguard_values(line, _ending):
             yield kind + ("6" if ":" in text else ""), text.strip()
     elif name == "endpoint":
         # Not a host's name: whoever answers for the name server could point it elsewhere.
-        text, _, number = value.rpartition(":")
-        yield "endpoint_address" + ("6" if ":" in text else ""), re.sub(r"\A\[(.*)\]\Z", r"\1", text)
-        yield "tunnel_port", number
+        match = re.match(r"(?:\[(.*)\]|([^:]*)):([^:]*)\Z", value)
+        if not match:
+            raise BadValue("%s is not an address and a port; 203.0.113.12:51820 or [2001:db8:2::12]:51820 is expected"
+                           % show(value))
+        yield ("endpoint_address6", match.group(1)) if match.group(1) else ("endpoint_address", match.group(2))
+        yield "tunnel_port", match.group(3)
     elif name == "listenport":
         yield "tunnel_port", value
     elif name in ("publickey", "privatekey", "presharedkey"):
