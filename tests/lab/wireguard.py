@@ -29,7 +29,9 @@ def why_not() -> str:
     help = "run the tests as root" if os.geteuid() else "sudo modprobe -a wireguard tun"
     if not shutil.which("wireguard-go", path=PATH):
         help = "sudo ./install-packages.sh test"
-    return f"no WireGuard: {test.stderr.strip().splitlines()[-1]}; {help}"
+    # wireguard-go recommends the kernel's, in a box.
+    said = [line for line in test.stderr.splitlines() if line.strip() and line[0] not in "┌│└"]
+    return f"no WireGuard: {said[-1]}; {help}"
 
 
 def make_key(host: Host) -> str:
