@@ -23,14 +23,14 @@ def why_not() -> str:
     # As wg-quick does it. /run is the lab's own there, too: wireguard-go has its socket in it.
     test = subprocess.run([*unshare(), "env", f"PATH={PATH}", "sh", "-c",
                            "mount -t tmpfs tmpfs /run && { ip link add wg0 type wireguard || wireguard-go wg0; }"],
-                          capture_output=True, text=True)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not test.returncode:
         return ""
     help = "run the tests as root" if os.geteuid() else "sudo modprobe -a wireguard tun"
     if not shutil.which("wireguard-go", path=PATH):
         help = "sudo ./install-packages.sh test"
     # wireguard-go recommends the kernel's, in a box.
-    said = [line for line in test.stderr.splitlines() if line.strip() and line[0] not in "┌│└"]
+    said = [line for line in test.stdout.splitlines() if line.strip() and line[0] not in "┌│└"]
     return f"no WireGuard: {said[-1]}; {help}"
 
 
