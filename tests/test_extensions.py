@@ -32,6 +32,7 @@ considerations
 scenarios/isolated-management-network
 scenarios/subnet-behind-a-firewall
 scenarios/untrusted-subnet
+scenarios/untrusted-subnet-wireguard
 ```
 
 ## Which one is yours?
@@ -150,6 +151,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         "index": INDEX, "considerations": CONSIDERATIONS, "scenarios/isolated-management-network": ISOLATED,
         "scenarios/subnet-behind-a-firewall": "# Subnet\n\n## Is this you?\n\nWords.\n",
         "scenarios/untrusted-subnet": UNTRUSTED,
+        "scenarios/untrusted-subnet-wireguard": "# WireGuard\n\n## Is this you?\n\nWords.\n",
     }.items():
         (source / f"{name}.md").write_text(text.lstrip("\n"), encoding="utf-8")
     (source / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
