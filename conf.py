@@ -101,5 +101,6 @@ man_pages = [("index", "securing-xen", "a guide to securing a Xen host", [], 7)]
         ("isolated-management-network", "secure Xen hosts that have a management network of their own"),
         ("subnet-behind-a-firewall", "secure Xen hosts on a subnet behind a border firewall"),
         ("untrusted-subnet", "secure Xen hosts on a subnet where anybody may be the neighbour"),
+        ("untrusted-subnet-wireguard", "relocate guests through a WireGuard tunnel between Xen hosts"),
     ]
 ]

@@ -3,9 +3,9 @@
 
     python3 check_values.py FILE...
 
-reads rule and configuration files (.nft, .v4, .v6, .sxp, .sh) and checks every
-network, address, interface and port in them, on the host where they are to be
-applied: the interfaces must exist here. Silent and exit status 0 where all is
+reads rule and configuration files (.nft, .v4, .v6, .sxp, .sh, and WireGuard's
+.conf) and checks every network, address, interface, port and key in them, on the
+host where they are to be applied: the interfaces must exist here. Silent and exit status 0 where all is
 well. Otherwise one line that names the value and what is expected, and exit
 status 2. It changes nothing.
 
@@ -15,6 +15,7 @@ interfaces that do not exist.
 
 Standard library only, so that it can be copied to a Domain-0.
 """
+import base64
 import ipaddress
 import os
 import re
@@ -180,6 +181,23 @@ def port(text):
             raise BadValue("%s is not a port; a number from 1 to 65535 is expected" % show(text))
 
 
+def key(text):
+    """A WireGuard key: 32 bytes in base64. It may be a secret, so the message does not show it.
+
+    >>> key("mCwC+pWA8lWBnv+rtIH98v/3nMmMk+/2Bjw0aX2m9kQ=")
+    >>> key("NODE-B'S-PUBLIC-KEY")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: this is not a key; 44 characters that end in = are expected, as wg prints them
+    """
+    try:
+        if len(text) == 44 and len(base64.b64decode(text, validate=True)) == 32:
+            return
+    except ValueError:
+        pass
+    raise BadValue("this is not a key; 44 characters that end in = are expected, as wg prints them")
+
+
 def interface(text):
     """The name of a network interface that exists on this host.
 
@@ -230,6 +248,7 @@ def check(name, text):
         "port": lambda: port(text),
         "listen": lambda: listen(text),
         "allow": lambda: allow(text),
+        "key": lambda: key(text),
         "mark": lambda: None,  # not the reader's to change
     }
     kind = name.rpartition("_")[2]
@@ -241,7 +260,7 @@ def check(name, text):
 def reader_of(path):
     """The function that finds the values in a line of this file, by the file's ending."""
     readers = {".nft": nft_values, ".v4": restore_values, ".v6": restore_values,
-               ".sxp": sxp_values, ".sh": sh_values}
+               ".sxp": sxp_values, ".sh": sh_values, ".conf": wireguard_values}
     ending = os.path.splitext(path)[1]
     if ending not in readers:
         raise BadValue("one of %s is expected" % ", ".join(sorted(readers)))
@@ -346,6 +365,43 @@ def sh_values(line, _ending):
     if match:
         text = re.sub(r"\s+#.*\Z", "", match.group(2)).strip()
         yield match.group(1), re.sub(r"\A(['\"])(.*)\1\Z", r"\2", text)
+
+
+def wireguard_values(line, _ending):
+    """The values of a line of WireGuard's configuration, as wg-quick(8) reads it.
+
+    >>> list(wireguard_values("AllowedIPs = 192.168.1.2/32, 2001:db8:1::2/128", ".conf"))
+    [('allowed_source', '192.168.1.2/32'), ('allowed_source6', '2001:db8:1::2/128')]
+    >>> list(wireguard_values("Endpoint = [2001:db8:2::12]:51820", ".conf"))
+    [('endpoint_address6', '2001:db8:2::12'), ('tunnel_port', '51820')]
+    >>> list(wireguard_values("AllowTcpForwarding local", ".conf"))
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: 'AllowTcpForwarding local' cannot be read; NAME = VALUE is expected
+    """
+    line = line.split("#")[0].strip()
+    if not line or re.match(r"\[(interface|peer)\]\Z", line.lower()):
+        return
+    name, equals, value = (part.strip() for part in line.partition("="))
+    if not equals:
+        raise BadValue("%s cannot be read; NAME = VALUE is expected" % show(line))
+    name = name.lower()
+    if name in ("address", "allowedips"):
+        kind = "inner_address" if name == "address" else "allowed_source"
+        for text in value.split(","):
+            yield kind + ("6" if ":" in text else ""), text.strip()
+    elif name == "endpoint":
+        # Not a host's name: whoever answers for the name server could point it elsewhere.
+        match = re.match(r"(?:\[(.*)\]|([^:]*)):([^:]*)\Z", value)
+        if not match:
+            raise BadValue("%s is not an address and a port; 203.0.113.12:51820 or [2001:db8:2::12]:51820 is expected"
+                           % show(value))
+        yield ("endpoint_address6", match.group(1)) if match.group(1) else ("endpoint_address", match.group(2))
+        yield "tunnel_port", match.group(3)
+    elif name == "listenport":
+        yield "tunnel_port", value
+    elif name in ("publickey", "privatekey", "presharedkey"):
+        yield name[:-3] + "_key", value
 
 
 def login():

@@ -89,6 +89,16 @@ def test_wrong_networks_in_every_kind_of_file(node, value, words):
     ("x.sxp", "(xend-relocation-hosts-allow '^a$  ^b$')", "two spaces together"),
     ("x.sxp", r"(xend-relocation-hosts-allow '^10\.0\.0\.2$')", "has a single backslash"),
     ("x.sxp", "(xend-relocation-hosts-allow 10.0.0.2)", "admits more than it says"),
+    ("x.conf", "PublicKey = THE-KEY", "this is not a key"),
+    ("x.conf", "PublicKey = mCwC+pWA8lWBnv+rtIH98v/3nMmMk+/2Bjw0aX2m9k", "this is not a key"),
+    ("x.conf", "AllowedIPs = 192.168.1.2/24", "192.168.1.2/24 has host bits set"),
+    ("x.conf", "AllowedIPs = 192.168.1.2/32, ::/0", "::/0 is every address there is"),
+    ("x.conf", "address = 192.168.1.1/24", "'192.168.1.1/24' is not an IPv4 address"),
+    ("x.conf", "ListenPort = 518200", "'518200' is not a port"),
+    ("x.conf", "Endpoint = node-b.example.org:51820", "'node-b.example.org' is not an IPv4 address"),
+    ("x.conf", "Endpoint = 203.0.113.12", "'203.0.113.12' is not an address and a port"),
+    ("x.conf", "Endpoint = 2001:db8:2::12:51820", "'2001:db8:2::12:51820' is not an address and a port"),
+    ("x.conf", "PermitOpen 127.0.0.1:8002", "cannot be read; NAME = VALUE is expected"),
     ("x.sh", "peer_address=203.0.113.300", "'203.0.113.300' is not an IPv4 address"),
 ])
 def test_other_wrong_values(node, file, text, words):
@@ -96,10 +106,15 @@ def test_other_wrong_values(node, file, text, words):
     assert f"{file}:1: " in (line := refused(node, file)) and words in line
 
 
+def test_a_key_may_be_a_secret_and_is_not_shown(node):
+    write(node, "x.conf", "PrivateKey = half-of-a-secret\n")
+    assert "half-of-a-secret" not in refused(node, "x.conf")
+
+
 def test_files_that_cannot_be_read(node):
     assert "nowhere.nft: No such file or directory" in refused(node, "nowhere.nft")
     write(node, "x.txt", "")
-    assert "x.txt: one of .nft, .sh, .sxp, .v4, .v6 is expected" in refused(node, "x.txt")
+    assert "x.txt: one of .conf, .nft, .sh, .sxp, .v4, .v6 is expected" in refused(node, "x.txt")
     node.sh(r"printf 'define \377\n' > x.nft")
     assert "x.nft: not a text file in UTF-8" in refused(node, "x.nft")
     assert "usage: " in node.run("python3", "check_values.py", check=False).stderr
@@ -109,6 +124,7 @@ def test_files_that_cannot_be_read(node):
 def test_every_example_passes_on_its_host(make_lab, scenario):
     """Each file on the host that it is for; the border firewall's on no other."""
     lab = make_lab(scenario)
+    lab["node-a"].sh("ip link add wg0 type bridge; ip address add 192.0.2.1 dev wg0")  # what the tunnel's files name
     files = lab["node-a"].sh(f"ls {scenario}/*.nft {scenario}/*.v4 {scenario}/*.v6 {scenario}/*.sh {scenario}/*.sxp "
                              "2>/dev/null || true").stdout.split()
     assert len(files) >= 3

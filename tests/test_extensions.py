@@ -32,6 +32,7 @@ considerations
 scenarios/isolated-management-network
 scenarios/subnet-behind-a-firewall
 scenarios/untrusted-subnet
+scenarios/untrusted-subnet-wireguard
 ```
 
 ## Which one is yours?
@@ -150,6 +151,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         "index": INDEX, "considerations": CONSIDERATIONS, "scenarios/isolated-management-network": ISOLATED,
         "scenarios/subnet-behind-a-firewall": "# Subnet\n\n## Is this you?\n\nWords.\n",
         "scenarios/untrusted-subnet": UNTRUSTED,
+        "scenarios/untrusted-subnet-wireguard": "# WireGuard\n\n## Is this you?\n\nWords.\n",
     }.items():
         (source / f"{name}.md").write_text(text.lstrip("\n"), encoding="utf-8")
     (source / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
@@ -369,7 +371,8 @@ def test_a_page_that_begins_with_a_heading_has_no_empty_description(built: Built
 def test_each_man_page_names_the_others(built: Built):
     see_also = built.man("securing-xen-untrusted-subnet.7").partition(" SEE ALSO ")[2]
     assert see_also.startswith("securing-xen(7), securing-xen-isolated-management-network(7), "
-                               "securing-xen-subnet-behind-a-firewall(7) Copyright")
+                               "securing-xen-subnet-behind-a-firewall(7), "
+                               "securing-xen-untrusted-subnet-wireguard(7) Copyright")
 
 
 def test_tables_figures_and_numbered_references_in_man_pages(built: Built):

@@ -171,12 +171,12 @@ def broadcast(port: int, source_port: int) -> dict:
     return {}
 
 
-def datagram(address: str, port: int, source_port: int = 0) -> dict:
-    """Send a datagram from a port; ``open`` where it is echoed. ``address`` may end in %interface."""
+def datagram(address: str, port: int, source_port: int = 0, source: str = "") -> dict:
+    """Send a datagram from an address and a port; ``open`` where it is echoed. ``address`` may end in %interface."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", source_port))
+        sock.bind((source, source_port))
         sock.settimeout(PATIENCE)
         sock.connect(socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM)[0][4])
         try:

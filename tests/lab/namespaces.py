@@ -48,7 +48,8 @@ mkdir /run/hosts /run/etc /run/media
 cp -r /etc/. /run/etc/ 2>/dev/null || true
 # ssh refuses settings of an owner whom it does not know: without root, the machine's root.
 rm -rf /run/etc/ssh/ssh_config.d/*
-rm -rf /run/etc/ssh/ssh_host_* /run/etc/ssh/sshd_config.d/* /run/etc/shadow* /run/etc/resolv.conf
+rm -rf /run/etc/ssh/ssh_host_* /run/etc/ssh/sshd_config.d/* /run/etc/shadow* /run/etc/resolv.conf /run/etc/wireguard
+mkdir -m 700 /run/etc/wireguard
 ip link set lo up
 echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || true
 echo 0 > /proc/sys/net/bridge/bridge-nf-call-ip6tables 2>/dev/null || true
@@ -106,7 +107,7 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
                           (["nft", "add", "table", "inet", "t"], "sudo modprobe nf_tables"),
                           ([BACK_ENDS[iptables], "iptables", "-S"], "sudo modprobe -a iptable_filter ip6table_filter")):
         # /run is the lab's own there, too: iptables keeps its lock in it.
-        test = subprocess.run([*_unshare(), "env", f"PATH={PATH}", "sh", "-c",
+        test = subprocess.run([*unshare(), "env", f"PATH={PATH}", "sh", "-c",
                                'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command],
                               capture_output=True, text=True)
         if test.returncode:
@@ -117,7 +118,7 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
     return ""
 
 
-def _unshare() -> list[str]:
+def unshare() -> list[str]:
     """Root needs no user namespace, and could not log in to sshd within one."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return ["unshare", *user, "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -188,7 +189,7 @@ class Lab:
         return process, line
 
     def _start_anchor(self) -> None:
-        process, _ = self._spawn([*_unshare(), "sh", "-ec", ANCHOR], subprocess.PIPE)
+        process, _ = self._spawn([*unshare(), "sh", "-ec", ANCHOR], subprocess.PIPE)
         self._anchor = _only_child(process.pid)
 
     def _start_hosts(self) -> None:

@@ -2,7 +2,8 @@
 """The runner of the pages' transcripts: every console block, run on the hosts of the page's topology.
 
 A page is one session. Its front matter names the ``topology``, and with ``sshd: node-b`` the hosts on which
-an sshd runs from the beginning. A command is what stands behind a prompt::
+an sshd runs from the beginning; with ``needs: wireguard`` it is skipped where this machine cannot give the hosts
+that. A command is what stands behind a prompt::
 
     root@node-a# nft list chain inet why input | grep drop
     [..]tcp dport 8002 counter packets [..] drop

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The hosts that a page's transcripts run on, as its front matter says: ``topology``, and ``sshd`` on some of them."""
+"""The hosts that a page's transcripts run on, as its front matter says.
+
+``topology``, ``sshd`` on some of them, and what it ``needs`` besides, such as ``wireguard``.
+"""
 from __future__ import annotations
 
 import shutil
@@ -7,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from source._ext.code_kinds import PROGRAMS
-from tests.lab import namespaces, sshd
+from tests.lab import namespaces, sshd, wireguard
 from tests.lab.filters import FILTERS, iptables_of
 from tests.lab.namespaces import PATH, Lab
 from tests.transcripts.evidence import simple_commands
 from tests.transcripts.page import Command
 
+#: What the front matter of a page may ask for, and why this machine has none.
+NEEDS = {"wireguard": wireguard.why_not}
 #: Of the programs, those that the shell has built in or the lab brings along.
 ALWAYS_THERE = {"echo", "exec", "kill", "printf", "test", "xend"}
 
@@ -23,6 +28,9 @@ def why_not(metadata: Mapping[str, str], packet_filter: str, commands: Iterable[
         return reason
     if "sshd" in metadata and (reason := sshd.why_not()):
         return reason
+    for what in metadata.get("needs", "").split():
+        if reason := NEEDS[what]():
+            return reason
     used = {simple.split(" ")[0] for command in commands for simple in simple_commands(command.text)}
     missing = sorted(name for name in used & PROGRAMS - ALWAYS_THERE if not shutil.which(name, path=PATH))
     return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test" if missing else ""

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""An untrusted subnet with WireGuard: relocation through the tunnel, and by no other way."""
+from __future__ import annotations
+
+import pytest
+
+from tests.lab import wireguard
+from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
+from tests.lab.filters import apply, iptables_of, undo
+from tests.lab.namespaces import PROJECT, Host, Lab
+from tests.lab.wait import until
+
+SCENARIO = "untrusted-subnet"
+RULES = f"{SCENARIO}/wireguard"
+DOMAIN_0 = "domain-0/firewall"
+OUTER_A, OUTER_B = ("203.0.113.11", "2001:db8:2::11"), ("203.0.113.12", "2001:db8:2::12")
+INNER_A, INNER_B = ("192.168.1.1", "2001:db8:1::1"), ("192.168.1.2", "2001:db8:1::2")
+#: What a third peer of node-b's has, which is no node: an administrator's machine, say.
+INNER_C = ("192.168.1.3", "2001:db8:1::3")
+
+
+@pytest.fixture
+def make_tunnel(make_lab):
+    """Start a lab in which the two nodes have the tunnel as the page has it."""
+    def make(iptables: str = "iptables-nft") -> Lab:
+        lab = make_lab(SCENARIO, iptables)
+        if reason := wireguard.why_not():
+            pytest.skip(reason)
+        keys = {name: wireguard.make_key(lab[name]) for name in ("node-a", "node-b")}
+        for name, peer in (("node-a", "node-b"), ("node-b", "node-a")):
+            text = (PROJECT / "examples" / SCENARIO / f"wg0-{name}.conf").read_text(encoding="utf-8")
+            wireguard.configure(lab[name], text, keys[peer])
+        return lab
+    return make
+
+
+def third_peer(lab: Lab, host: Host) -> None:
+    """Give a host a tunnel to node-b that is as valid as node-a's, with an inner address of its own."""
+    node, key = lab["node-b"], wireguard.make_key(host)
+    node.sh(f"wg set wg0 peer {key} allowed-ips {INNER_C[0]}/32,{INNER_C[1]}/128; "
+            f"ip route add {INNER_C[0]} dev wg0; ip route add {INNER_C[1]} dev wg0")
+    wireguard.configure(host, f"""[Interface]
+Address = {", ".join(INNER_C)}
+PostUp = wg set %i private-key /etc/wireguard/private-key
+[Peer]
+PublicKey =
+Endpoint = {OUTER_B[0]}:51820
+AllowedIPs = {INNER_B[0]}/32, {INNER_B[1]}/128
+""", node.run("wg", "show", "wg0", "public-key").stdout.strip())
+
+
+def in_clear(host: Host, next_hops: tuple[str, str]) -> None:
+    """Send what is for node-b's inner addresses to that neighbour, in clear."""
+    for inner, hop in zip(INNER_B, next_hops, strict=True):
+        host.sh(f"ip route add {inner} via {hop}")
+
+
+def relocation(lab: Lab, names: tuple[str, ...], targets: tuple[str, ...], port: int = 8002) -> dict:
+    return {f"{name} -> {target} {port}": (lambda name=name, target=target: lab[name].probe(target, port))
+            for name in names for target in targets}
+
+
+def datagrams(host: Host) -> dict:
+    """To WireGuard's port on node-b, and to one where nobody listens."""
+    return {f"{address} {port}": (lambda address=address, port=port: host.ask(
+        do="datagram", address=address, port=port)["verdict"]) for address in OUTER_B for port in (51820, 51821)}
+
+
+def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
+    """Attackers: on the wire, to the outer address and to the inner one in clear; a peer that is no node;
+    a guest of a node that forwards for its guests in its own name; an impostor, when the tunnel is forgotten."""
+    lab = make_tunnel(iptables_of(packet_filter))
+    sender, receiver = nodes = lab["node-a"], lab["node-b"]
+    third_peer(lab, lab["admin"])
+    in_clear(lab["outsider"], OUTER_B)
+    in_clear(lab["guest-a"], OUTER_A)
+    sender.sh("""
+        echo 1 >/proc/sys/net/ipv4/ip_forward
+        echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        ip -6 route replace default via 2001:db8:2::1
+        nft 'table ip why { chain nat { type nat hook postrouting priority srcnat; oifname wg0 masquerade; }; }'
+        nft 'table ip6 why { chain nat { type nat hook postrouting priority srcnat; oifname wg0 masquerade; }; }'
+    """)
+    receiver.listen(8002)
+    receiver.listen(22)
+    lab["outsider"].listen(8002)
+
+    def all_nodes(do) -> None:
+        for node in nodes:
+            do(node, packet_filter, RULES)
+
+    assert_cycle(
+        nodes, lambda: all_nodes(apply), lambda: all_nodes(undo),
+        relocation(lab, ("outsider", "guest-a", "node-a", "admin"), OUTER_B)
+        | relocation(lab, ("outsider", "guest-a", "admin"), INNER_B)
+        | relocation(lab, ("node-b",), ("203.0.113.66", "2001:db8:2::66")),
+        relocation(lab, ("node-a",), INNER_B)
+        | relocation(lab, ("node-b",), ("127.0.0.1", "::1", *INNER_B))
+        | relocation(lab, ("admin",), (*OUTER_B, *INNER_B), 22))
+    # The receiver's own rules suffice for what is sent to it; and they replace those that refuse all relocation.
+    before = receiver.rules()
+    apply(receiver, packet_filter, f"{SCENARIO}/firewall")
+    fail(relocation(lab, ("node-a",), (*OUTER_B, *INNER_B)))
+    apply(receiver, packet_filter, RULES)
+    fail(relocation(lab, ("node-a",), OUTER_B))
+    succeed(relocation(lab, ("node-a",), INNER_B))
+    undo(receiver, packet_filter, RULES)
+    assert receiver.rules() == before
+
+    # With the ports of libvirt, as the page has it.
+    receiver.sh("sed -i 's/relocation_port = 8002/relocation_port = 49152-49216/; s/--dport 8002/--dport 49152:49216/' "
+                f"{RULES}.nft {RULES}.v4 {RULES}.v6")
+    receiver.listen(49216)
+    succeed(relocation(lab, ("node-a", "outsider"), OUTER_B, 49216))
+    apply(receiver, packet_filter, RULES)
+    fail(relocation(lab, ("node-a", "outsider"), OUTER_B, 49216))
+    succeed(relocation(lab, ("node-a",), INNER_B, 49216))
+
+
+def test_inner_addresses_on_the_wire(make_tunnel, packet_filter):
+    """With node-a's tunnel down, an impostor has node-b's inner addresses, where the default route leads, and a
+    guest has node-a's: both in clear."""
+    lab = make_tunnel(iptables_of(packet_filter))
+    sender, receiver, impostor, forger = (lab[name] for name in ("node-a", "node-b", "outsider", "guest-a"))
+    impostor.sh(f"ip address add {INNER_B[0]} dev lo; ip address add {INNER_B[1]} dev lo nodad")
+    lab["router"].sh(f"ip route add {INNER_B[0]} via 203.0.113.66; ip route add {INNER_B[1]} via 2001:db8:2::66")
+    forger.sh(f"ip address add {INNER_A[0]} dev lo; ip address add {INNER_A[1]} dev lo nodad")
+    in_clear(forger, OUTER_B)
+    # The reverse path check would refuse this over IPv4, and does not exist for IPv6.
+    receiver.sh("for i in all xenbr0; do echo 0 >/proc/sys/net/ipv4/conf/$i/rp_filter; done")
+    for host in (receiver, impostor):
+        host.listen(8002)
+
+    def forged(source: str, target: str) -> str:
+        """``open`` where the SYN is answered; the answer goes into the tunnel, where nobody is now."""
+        assert forger.probe(target, 8002, source=source) == "filtered"
+        return "open" if receiver.half_open(8002, source) else "filtered"
+
+    attacks = relocation(lab, ("node-a",), INNER_B) | {
+        f"as {source} -> {target}": (lambda source=source, target=target: forged(source, target))
+        for targets in (INNER_B, OUTER_B) for source, target in zip(INNER_A, targets, strict=True)}
+
+    for node in (sender, receiver):
+        apply(node, packet_filter, RULES)
+    sender.run("wg-quick", "down", "wg0")
+    fail(attacks)
+    for node in (sender, receiver):
+        undo(node, packet_filter, RULES)
+    succeed(attacks)
+
+
+def test_with_domain_0s_firewall(make_tunnel, packet_filter):
+    """Applied and undone in any order: the tunnel stands while these rules do, and lets in relocation alone."""
+    lab = make_tunnel(iptables_of(packet_filter))
+    receiver = lab["node-b"]
+    receiver.sh(f"cp {SCENARIO}/xend-config-wireguard.sxp /etc/xen/xend-config.sxp; "
+                "python3 check_values.py /etc/xen/xend-config.sxp; xend restart")
+    assert receiver.run("ss", "-Hltn", "sport = :8002").stdout.split()[3] == "192.168.1.2:8002"
+    receiver.listen(5900)
+    before = receiver.rules()
+    wanted = {"relocation": lambda: lab["node-a"].relocate(INNER_B[0])}
+    the_rest = relocation(lab, ("node-a",), INNER_B, 5900)
+    to_the_port = datagrams(lab["outsider"])
+
+    def end_sessions(endpoint: str) -> None:
+        """Begin anew, with no connection tracked; node-a will send to that address of node-b."""
+        for name in ("node-a", "node-b"):
+            lab[name].sh("wg-quick down wg0; wg-quick up wg0; conntrack -F")
+        lab["node-a"].sh(f"wg set wg0 peer $(wg show wg0 peers) endpoint {endpoint}:51820")
+
+    for first, second in ((DOMAIN_0, RULES), (RULES, DOMAIN_0)):
+        for name in (first, second):
+            apply(receiver, packet_filter, name)
+        for endpoint, own in ((OUTER_B[0], OUTER_A[0]), (f"[{OUTER_B[1]}]", f"[{OUTER_A[1]}]")):
+            end_sessions(endpoint)
+            # A first packet that comes while the other end is not yet up is sent again after 5 s.
+            until(lambda: lab["node-a"].relocate(INNER_B[0]) == "ready", f"relocation through {endpoint}")
+            assert f"{own}:51820" in receiver.run("wg", "show", "wg0", "endpoints").stdout
+        fail(the_rest)
+        assert set(verdicts(to_the_port).values()) == {"refused"}, "a stranger learns nothing from the tunnel's port"
+        undo(receiver, packet_filter, first)
+        if first == DOMAIN_0:
+            succeed(wanted | the_rest)
+        else:
+            end_sessions(OUTER_B[0])
+            fail(wanted | the_rest)
+        undo(receiver, packet_filter, second)
+        assert receiver.rules() == before
+    end_sessions(OUTER_B[0])
+    until(lambda: lab["node-a"].relocate(INNER_B[0]) == "ready", "without rules, all is as before")
+    succeed(the_rest)
+
+
+def test_a_forged_inner_address_is_refused(make_tunnel):
+    """A third peer, whose tunnel is valid, sends as node-a: node-b's AllowedIPs keep its packets out, and nothing
+    else does here, since there are no rules."""
+    lab = make_tunnel()
+    forger, receiver = lab["admin"], lab["node-b"]
+    third_peer(lab, forger)
+    receiver.listen(8002)
+    for forged, target in zip(INNER_A, INNER_B, strict=True):
+        forger.sh(f"ip address add {forged} dev wg0")
+        receiver.ask(do="listen_udp", address=target, port=9999)
+
+    def datagrams_from(sources: tuple[str, str]) -> dict:
+        return {source: (lambda source=source, target=target: forger.ask(
+            do="datagram", address=target, port=9999, source=source)["verdict"])
+            for source, target in zip(sources, INNER_B, strict=True)}
+
+    as_node_a = {target: (lambda target=target, forged=forged: forger.probe(target, 8002, source=forged))
+                 for forged, target in zip(INNER_A, INNER_B, strict=True)}
+    # An answer would go to node-a. So what counts is that the datagrams after these are heard, and these were not.
+    fail(datagrams_from(INNER_A) | as_node_a)
+    succeed(datagrams_from(INNER_C))
+    assert receiver.ask(do="datagrams_heard")["count"] == len(INNER_C)
+
+    key = forger.sh("wg pubkey </etc/wireguard/private-key").stdout.strip()
+    receiver.sh(f"wg set wg0 peer {key} allowed-ips {','.join(INNER_A)}")
+    succeed(as_node_a, "with AllowedIPs that are too wide: ")
+
+
+def test_a_stranger_gets_no_answer(make_tunnel):
+    """Whoever has no key that node-b knows hears nothing: not to a datagram, and not to a handshake."""
+    lab = make_tunnel()
+    stranger, receiver = lab["outsider"], lab["node-b"]
+    said = verdicts(datagrams(stranger))
+    assert {said[f"{address} 51820"] for address in OUTER_B} == {"filtered"}
+    assert {said[f"{address} 51821"] for address in OUTER_B} == {"refused"}, "where nobody listens"
+    receiver.listen(8002)
+    third_peer(lab, stranger)
+    succeed(relocation(lab, ("outsider",), INNER_B))
+    key = stranger.sh("wg pubkey </etc/wireguard/private-key").stdout.strip()
+    receiver.sh(f"wg set wg0 peer {key} remove")
+    stranger.sh("wg-quick down wg0; wg-quick up wg0")
+    fail(relocation(lab, ("outsider",), INNER_B))
+    transfer = stranger.run("wg", "show", "wg0", "transfer").stdout.split()
+    assert transfer[1] == "0" and int(transfer[2]) > 0, "asked, and got no answer"
