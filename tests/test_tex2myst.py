@@ -405,6 +405,7 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     (lambda out: (out / folder.MANIFEST).unlink(), "code"),
     (lambda out: (out / folder.MANIFEST).write_bytes(b"\xff"), "code"),
     (lambda out: (out / "index.md").symlink_to((out / "index.md").rename(out.parent / "x")), "index.md"),
+    (lambda out: (out / "code").symlink_to((out / "code").rename(out.parent / "x")), "code"),
 ])
 def test_does_not_touch_what_it_did_not_write(change, name: str, tmp_path: Path) -> None:
     shutil.copy(CHAPTER, tmp_path / "book.tex")

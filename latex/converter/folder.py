@@ -2,9 +2,8 @@
 """The folder that is written: whole or not at all, and never over what somebody else wrote."""
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
+import zlib
 from pathlib import Path
 
 
@@ -12,7 +11,7 @@ class OutputError(Exception):
     """An output folder that is not written to; the message is one line."""
 
 
-MANIFEST = ".tex2myst"  # what this program wrote to a folder, in the form of sha256sum
+MANIFEST = ".tex2myst"  # what this program wrote to a folder: on each line a sum and a name
 
 
 def write(files: dict[str, bytes], out: Path) -> None:
@@ -21,14 +20,15 @@ def write(files: dict[str, bytes], out: Path) -> None:
     Raises OutputError if ``out`` holds anything that an earlier call did not
     write, or that was changed since, and OSError if it cannot be written.
     """
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-    manifest = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
+    manifest = "".join(f"{_sum(content)}  {name}\n" for name, content in sorted(files.items())).encode()
     target = out.resolve()
     _refuse_foreign(target, out)
     target.parent.mkdir(parents=True, exist_ok=True)
     # The new folder is complete before it takes the old one's place, on the same file system.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tex2myst-") as scratch:
-        new, old = Path(scratch, "new"), Path(scratch, "old")
+    scratch = target.with_name(f"{MANIFEST}-{os.getpid()}")
+    scratch.mkdir(mode=0o700)
+    try:
+        new, old = scratch / "new", scratch / "old"
         for name, content in (files | {MANIFEST: manifest}).items():
             file = new / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +41,23 @@ def write(files: dict[str, bytes], out: Path) -> None:
             if old.exists():
                 old.rename(target)
             raise
+    finally:
+        _remove(scratch)
+
+
+def _sum(content: bytes) -> str:
+    """What tells a changed file; a stronger sum, of hashlib, takes longer to load than the pages to write."""
+    return f"{zlib.crc32(content):08x}"
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with whatever is in it."""
+    if any(folder.iterdir()):
+        import shutil  # here, since the first time there is nothing to remove
+
+        shutil.rmtree(folder)
+    else:
+        folder.rmdir()
 
 
 def _refuse_foreign(target: Path, out: Path) -> None:
@@ -53,12 +70,15 @@ def _refuse_foreign(target: Path, out: Path) -> None:
     manifest = target / MANIFEST
     if manifest.is_file():
         lines = manifest.read_text(encoding="utf-8", errors="replace").splitlines()
-        written = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        written = {name: sum_ for sum_, _, name in (line.partition("  ") for line in lines)}
     folders = {os.path.dirname(name) for name in written}
     for path in sorted(target.rglob("*")):
         name = path.relative_to(target).as_posix()
-        ours = path.is_file() and not path.is_symlink() and (
-            name == MANIFEST or written.get(name) == hashlib.sha256(path.read_bytes()).hexdigest()
-        )
-        if not ours and not (path.is_dir() and name in folders):
+        if path.is_symlink():
+            ours = False
+        elif path.is_dir():
+            ours = name in folders
+        else:
+            ours = name == MANIFEST or path.is_file() and written.get(name) == _sum(path.read_bytes())
+        if not ours:
             raise OutputError(f"{out}: not written to, as {name} in it is not as this program wrote it")

@@ -12,7 +12,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from .document import (
     EMPHASIS,
@@ -56,22 +55,23 @@ _LINE_END = re.compile("[\u2028\u2029\x0c\r]")
 def render(document: Document, split: str = "section") -> dict[str, bytes]:
     """The files of the output: path to content. Headings down to ``split`` begin a page."""
     level = HEADINGS.index(split) if split in HEADINGS else -1
-    output = _Output(level, {}, set(_too_deep(document.root, 1, level)))
+    output = _Output(level, set(_too_deep(document.root, 1, level)))
     _Page(document.root, "index", output).render()
     return output.files
 
 
 def inline(inlines: Sequence[Inline]) -> str:
     """The MyST of inlines in a paragraph; not of footnotes, which need a page to stand on."""
-    return _Page(None, "", _Output(0, {}, set())).inline(inlines)
+    return _Page(None, "", _Output(0, set())).inline(inlines)
 
 
-class _Output(NamedTuple):
+class _Output:
     """What all pages share. Headings down to ``level`` begin a page; ``deep`` are the slugs of those too deep."""
 
-    level: int
-    files: dict[str, bytes]
-    deep: set[str]
+    def __init__(self, level: int, deep: set[str]) -> None:
+        self.level = level
+        self.deep = deep
+        self.files: dict[str, bytes] = {}
 
 
 def _too_deep(section: Section, depth: int, level: int) -> Iterator[str]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import namedtuple
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 NESTING = 60  # groups and environments within each other; manuals have fewer than ten
 EXPANSIONS = 100  # definitions used by definitions used by ...
@@ -28,12 +27,8 @@ class TexError(ValueError):
     """Input that is not converted; the message is one line, ``file:line:column: ...``."""
 
 
-class Place(NamedTuple):
-    """A place in a file; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
+class Place(namedtuple("Place", ["file", "line", "column"])):
+    """A place in a file, by its name; line and column count from 1."""
 
 
 class File:
@@ -72,36 +67,27 @@ class File:
         return self.text[start : end if end >= 0 else None].strip()
 
 
-class Report(NamedTuple):
+class Report(namedtuple("Report", ["position", "text"])):
     """Something to tell of; ``position`` is where the text is that it stands before."""
 
-    position: int
-    text: str
 
-
-class _Origin(NamedTuple):
+class _Origin(namedtuple("_Origin", ["start", "file", "offset", "step", "depth"])):
     """Where text comes from: the character at ``start`` stands at ``offset``, the next one at ``offset + step``.
 
     Text of a definition has the step 0: it comes from the place that uses the
     definition. ``depth`` counts the definitions that it came through.
     """
 
-    start: int
-    file: File
-    offset: int
-    step: int
-    depth: int
-
     def at(self, position: int) -> int:
         return self.offset + self.step * (position - self.start)
 
 
-@dataclass
 class _Traced:
     """Text of which each character is known to come from a file; positions count from 0."""
 
-    text: str
-    origins: list[_Origin]
+    def __init__(self, text: str, origins: list[_Origin]) -> None:
+        self.text = text
+        self.origins = origins
 
     def origin(self, position: int) -> _Origin:
         return self.origins[bisect_right(self.origins, position, key=lambda origin: origin.start) - 1]
@@ -121,13 +107,14 @@ class _Traced:
         return f"{place.file}:{place.line}: {message}: {self.origin(position).file.line(place.line)}"
 
 
-@dataclass
 class _Fragment(_Traced):
-    """Text that is still to be read, or a part of it such as an argument."""
+    """Text that is still to be read, or a part of it such as an argument; ``file`` is set for a whole file."""
 
-    file: File | None = None  # set where this is a whole file
-    position: int = 0  # up to here it has been read
-    emitted: int = 0  # and up to here it has been put out
+    def __init__(self, text: str, origins: list[_Origin], file: File | None = None) -> None:
+        super().__init__(text, origins)
+        self.file = file
+        self.position = 0  # up to here it has been read
+        self.emitted = 0  # and up to here it has been put out
 
     def part(self, start: int, end: int) -> _Fragment:
         """The text from ``start`` to ``end``, with its origins."""
@@ -139,21 +126,23 @@ class _Fragment(_Traced):
         return _Fragment(self.text[start:end], origins)
 
 
-@dataclass
 class _Definition:
     """What a macro stands for: pieces of text, and numbers of arguments between them."""
 
-    body: list[str | int]
-    delimiters: list[str] = field(default_factory=list)  # what ends each argument; "" is a group or one sign
-    head: str = ""  # what has to stand before the first argument
-    default: _Fragment | None = None  # of the first argument, which then is an optional one
+    def __init__(self, body: list[str | int], delimiters: list[str], head: str = "",
+                 default: _Fragment | None = None) -> None:
+        self.body = body
+        self.delimiters = delimiters  # what ends each argument; "" is a group or one sign
+        self.head = head  # what has to stand before the first argument
+        self.default = default  # of the first argument, which then is an optional one
 
 
-@dataclass
 class Source(_Traced):
     """The manual as one text."""
 
-    reports: list[Report]
+    def __init__(self, text: str, origins: list[_Origin], reports: list[Report]) -> None:
+        super().__init__(text, origins)
+        self.reports = reports
 
     def encoding(self, position: int) -> str:
         """The encoding of the file that the text at ``position`` comes from."""
@@ -561,7 +550,7 @@ class _Expander:
         self._drop(top, _EQUALS.match(top.text, top.position).end())
         other = self._argument(r"\let", fragment, start).text
         definition = self.macros.get(other[1:]) if other.startswith("\\") else None
-        self._define(name, definition or _Definition([other]), fragment, start)
+        self._define(name, definition or _Definition([other], []), fragment, start)
         self._skip_rest_of_line()
 
     def _make_at(self, fragment: _Fragment, start: int) -> None:
