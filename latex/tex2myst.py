@@ -55,7 +55,6 @@ def _document(text: source.Source, path: Path, root: Path | None, keep_unknown: 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    gc.disable()  # nothing here is worth collecting before the end, and looking for it takes a third of the time
     summary, details = __doc__.split("\n\n", 1)
     parser = argparse.ArgumentParser(
         prog="tex2myst", description=summary.split(":")[0] + ".", epilog=details,
@@ -85,4 +84,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # nothing here is worth collecting before the end, and looking for it takes a third of the time
     sys.exit(main())

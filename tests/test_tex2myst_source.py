@@ -2,7 +2,10 @@
 """The converter's reading of files and definitions: one text, and the place of each piece of it."""
 from __future__ import annotations
 
+import io
+import re
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from latex import tex2myst
-from latex.converter import source
+from latex.converter import folder, source
 from tests.converted import converter, tree_of
 
 
@@ -116,18 +119,42 @@ TOKENS = st.sampled_from([
 ])
 
 
-@settings(max_examples=1500, deadline=None, phases=[Phase.explicit, Phase.generate], database=None,
+OLD = {"index.md": b"old", "code/a.sh": b"old"}
+
+
+@settings(max_examples=1000, deadline=None, phases=[Phase.explicit, Phase.generate], database=None,
           suppress_health_check=list(HealthCheck))
-@given(st.lists(TOKENS, max_size=25), st.booleans())
-def test_whatever_comes_in_there_is_one_line_or_a_result(tokens: list[str], keep: bool) -> None:
+@given(st.lists(TOKENS, max_size=25), st.sampled_from([[], ["--keep-unknown"]]),
+       st.sampled_from([[], ["--split=none"], ["--split=part"]]), st.booleans())
+def test_whatever_comes_in_there_is_one_line_or_a_whole_result(
+    tokens: list[str], keep: list[str], split: list[str], again: bool
+) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        (folder / "b.tex").write_bytes("".join(tokens).encode())
-        (folder / "q.tex").write_text("q\n")
-        before = tree_of(folder)
-        try:
-            tex2myst.read(folder / "b.tex", keep_unknown=keep)
-        except tex2myst.TexError as error:
-            assert str(error).startswith(str(folder))
-            assert len(str(error).splitlines()) == 1
-        assert tree_of(folder) == before
+        manual, out = Path(scratch, "b.tex"), Path(scratch, "out")
+        manual.write_bytes("".join(tokens).encode())
+        (Path(scratch) / "q.tex").write_text("q\n")
+        if again:
+            folder.write(OLD, out)
+        before = tree_of(Path(scratch))
+        with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
+            status = tex2myst.main([str(manual), str(out), *keep, *split])
+        said = stderr.getvalue().splitlines()
+        after = tree_of(Path(scratch))
+        assert stdout.getvalue() == ""
+        assert all(line.startswith(str(Path(scratch))) for line in said)
+        if status == 2:
+            assert len(said) == 1
+            assert after == before
+            return
+        assert status == 0
+        assert {name: after[name] for name in ("b.tex", "q.tex")} == {name: before[name] for name in ("b.tex", "q.tex")}
+        assert {name.partition("/")[0] for name in after} == {"b.tex", "q.tex", "out"}
+        files = {name.removeprefix("out/"): text for name, text in after.items() if name.startswith("out/")}
+        pages = {name.removesuffix(".md"): text.decode() for name, text in files.items() if name.endswith(".md")}
+        shown = [name for text in pages.values() for name in re.findall(r"{literalinclude} (\S+)", text)]
+        listed = [name for text in pages.values() for toctree in re.findall(r"```{toctree}\n(.*?)```", text, re.DOTALL)
+                  for name in re.findall(r"([^ <>\n]+)>?\n", toctree)]
+        assert sorted(pages) == sorted(["index", *listed])
+        assert {name for name, text in files.items() if text != b"/"} == {
+            *(f"{name}.md" for name in pages), *shown, folder.MANIFEST}
+        folder.write(OLD, out)  # which it would refuse if anything of it were not as it was written
