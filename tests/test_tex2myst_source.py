@@ -91,6 +91,27 @@ def test_unknown_macros_and_environments_can_be_kept(tmp_path: Path) -> None:
     assert (tmp_path / "out/index.md").read_text() == "# a\n\na `\\foo`b c\n\n`\\begin{bar}`\n\nd\n\n`\\end{bar}`\n"
 
 
+def test_what_stands_where_it_cannot_is_kept_with_its_words(tmp_path: Path) -> None:
+    (tmp_path / "a.tex").write_text("a\\item[b]c\\caption[d]{e}f\n")
+    assert converter("a.tex", "out", folder=tmp_path).stderr == "a.tex:1:2: \\item where it cannot stand\n"
+    run = converter("a.tex", "out", "--keep-unknown", folder=tmp_path)
+    assert [line.split(": ")[1] for line in run.stderr.splitlines()] == [
+        "kept, \\item where it cannot stand", "kept, \\caption where it cannot stand",
+    ]
+    assert (tmp_path / "out/index.md").read_text() == "# a\n\na\n\n`\\item` bc\n\n`\\caption` def\n"
+
+
+@pytest.mark.parametrize(("encoding", "text", "message"), [
+    ("latin2", "\xb1", "a.tex:1:1: the encoding latin2: only UTF-8 and Latin-1 are read\n"),
+    ("latin2", "a", ""), ("latin1", "\xe9", ""),
+])
+def test_an_encoding_that_is_not_read_is_refused(encoding: str, text: str, message: str, tmp_path: Path) -> None:
+    tex = rf"\usepackage[{encoding}]{{inputenc}}\input{{b}}"
+    (tmp_path / "a.tex").write_text(tex)
+    (tmp_path / "b.tex").write_bytes(text.encode("latin-1"))
+    assert converter("a.tex", "out", folder=tmp_path).stderr == message
+
+
 def test_a_manuals_own_headings_are_left_out_and_reported() -> None:
     document = tex2myst.parse("\\renewcommand{\\section}{x}\\section{A}", "book.tex")
     assert document.root.slug == "a"

@@ -45,8 +45,10 @@ _RUN = re.compile(r"[^\s\\{}\[\]$%*][^\\{}\[\]$%*]*")  # characters that mean no
 _ENVIRONMENT = re.compile(r"([ \t\r]*\n?[ \t\r]*)\\(begin|end)\s*\{([\w* ._-]+)\}")
 _LIGATURE = re.compile("|".join(sorted(map(re.escape, tables.LIGATURES), key=len, reverse=True)))
 _MATH_TOKEN = re.compile(r"\\([A-Za-z]+|[^A-Za-z]) *|(.)", re.DOTALL)
-_LENGTH = r"[-+]?(?:[0-9.,]+(?: *true)? *(?:pt|pc|in|bp|cm|mm|dd|cc|sp|em|ex|mu|fil+)?|\\[A-Za-z]+)"
-_ASSIGNED = re.compile(rf"\s*=?\s*{_LENGTH}(?: *plus *{_LENGTH})?(?: *minus *{_LENGTH})?")
+_LENGTH = (r"[-+]?(?:[0-9.,]+(?: *true)? *(?:pt|pc|in|bp|cm|mm|dd|cc|sp|em|ex|mu|fil+)?"
+           r"|\\(?!begin\b|end\b|item\b)[A-Za-z]+)")
+_GAP = r"[ \t\r]*\n?[ \t\r]*"
+_ASSIGNED = re.compile(rf"{_GAP}(?:=|to\b|spread\b)?{_GAP}{_LENGTH}(?: *plus *{_LENGTH})?(?: *minus *{_LENGTH})?")
 _LABEL_IN_MATH = re.compile(r"\s*\\label\{([^{}]*)\}")
 _REPAIR = re.compile(r"-\{\}(?=-)")
 
@@ -55,7 +57,7 @@ _REPAIR = re.compile(r"-\{\}(?=-)")
 
 
 class _Assigned(macrospec.MacroStandardArgsParser):
-    """What a length or a number is set to, as in ``\\parskip=1pt plus 1fil``."""
+    """What a length or a number is set to, as in ``\\parskip=1pt plus 1fil`` or ``\\hbox to 1cm``."""
 
     def parse_args(self, w, pos, parsing_state=None):
         match = _ASSIGNED.match(w.s, pos)
@@ -307,6 +309,12 @@ class Reader:
         for match in re.finditer("FIXME", text):
             self.report(position + match.start(), "open question")
 
+    def check_encoding(self, name: str, position: int) -> None:
+        """Raise TexError for a manual that is not UTF-8, and says of itself that it is not Latin-1 either."""
+        read_as_latin_1 = any(origin.file.encoding == "latin-1" for origin in self.source.origins)
+        if read_as_latin_1 and name not in ("latin1", "utf8", "utf8x"):
+            raise self.fail(position, f"the encoding {name}: only UTF-8 and Latin-1 are read")
+
     # The whole
 
     def document(self, stem: str) -> Document:
@@ -367,9 +375,13 @@ class Reader:
             raise self.fail(node.pos, rf"\{node.macroname} where it cannot stand")
         short = self.inlines(self.argument(node, 1), 0) or None
         title = self.inlines(self.argument(node, 2), 0)
-        if not plain_text(title):
+        level = tables.HEADINGS.index(node.macroname)
+        if plain_text(title):
+            self._open_section(level, title, short, node.pos)
+        elif level < tables.HEADINGS.index("paragraph"):
             raise self.fail(node.pos, rf"\{node.macroname} without a title")
-        self._open_section(tables.HEADINGS.index(node.macroname), title, short, node.pos)
+        else:  # manuals have \paragraph{} where a paragraph begins
+            flow.end()
 
     def _open_section(self, level: int, title: list[Inline], short: list[Inline] | None, position: int) -> None:
         self._top.end()
@@ -485,6 +497,18 @@ class Reader:
             raise self.fail(position, f"unknown {what}")
         self.report(position, f"kept, unknown {what}")
 
+    def misplaced(self, node: latexwalker.LatexMacroNode, flow: Flow, style: int) -> None:
+        """What is known but not where it stands is an error, too, or is kept with its arguments and reported."""
+        if not self.keep_unknown:
+            raise self.fail(node.pos, rf"\{node.macroname} where it cannot stand")
+        self.report(node.pos, rf"kept, \{node.macroname} where it cannot stand")
+        flow.end()
+        flow.text(rf"\{node.macroname}", LITERAL, node.pos)
+        flow.text(" ", style, node.pos)
+        if node.nodeargd is not None:
+            for number in range(len(node.nodeargd.argnlist)):
+                self.walk(self.argument(node, number), flow, style)
+
     def _unknown_environment(self, node: latexwalker.LatexEnvironmentNode, flow: Flow, style: int) -> None:
         self._unknown(node.pos, f"environment {node.environmentname}")
         flow.block(self._kept(rf"\begin{{{node.environmentname}}}", node.pos))
@@ -584,9 +608,10 @@ class Reader:
         for block in blocks:
             flow.block(block)
 
-    def caption(self, node: latexwalker.LatexMacroNode) -> None:
+    def caption(self, node: latexwalker.LatexMacroNode, flow: Flow, style: int) -> None:
         if not self._captions:
-            raise self.fail(node.pos, r"\caption where it cannot stand")
+            self.misplaced(node, flow, style)
+            return
         if self.argument(node, 1):
             self.report(node.pos, "left out, the short form of a caption")
         inlines = self.inlines(self.argument(node, 2), 0)

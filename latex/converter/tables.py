@@ -61,8 +61,8 @@ SYMBOLS = {
 # Macros that leave a gap.
 SPACES = {
     ",": "\N{NO-BREAK SPACE}", ":": "\N{NO-BREAK SPACE}", ";": "\N{NO-BREAK SPACE}", "\t": " ", "\n": " ",
-    "\r": " ", "enskip": " ", "enspace": " ", "hfill": " ", "nobreakspace": "\N{NO-BREAK SPACE}", "qquad": " ",
-    "quad": " ", "space": " ", "thinspace": "\N{NO-BREAK SPACE}",
+    "\r": " ", "enskip": " ", "enspace": " ", "hfil": " ", "hfill": " ",
+    "nobreakspace": "\N{NO-BREAK SPACE}", "qquad": " ", "quad": " ", "space": " ", "thinspace": "\N{NO-BREAK SPACE}",
 }
 SPACES_WITH_ARGUMENT = {"hspace": "*{", "hskip": "=", "kern": "="}
 
@@ -119,7 +119,7 @@ STYLES: dict[str, Callable[[int], int]] = {
 
 # Macros whose last argument is text like any other; the others are layout.
 BOXES = {
-    "fbox": "{", "framebox": "[[{", "hbox": "{", "makebox": "[[{", "mbox": "{", "raisebox": "{[[{",
+    "fbox": "{", "framebox": "[[{", "makebox": "[[{", "mbox": "{", "raisebox": "{[[{",
     "resizebox": "*{{{", "rotatebox": "[{{", "scalebox": "{[{",
 }
 # The same on lines of their own.
@@ -132,14 +132,16 @@ CONTAINERS = {
     "large": "", "Large": "", "LARGE": "", "huge": "", "Huge": "",
 }
 
-# Told to the typesetter only, so dropped with their arguments. "=" is a length or a number.
+# Told to the typesetter only, so dropped with their arguments. "=" is a length or a number; that of a box can be there
+# or not, and the group behind it is text like any other.
 LAYOUT = {
     "!": "", "-": "", "/": "", "@": "", "addcontentsline": "{{{", "addtocontents": "{{", "addtocounter": "{{",
     "addtolength": "{{", "allowbreak": "", "baselineskip": "=", "baselinestretch": "", "batchmode": "",
     "bibliographystyle": "{", "bottommargin": "=", "centering": "", "clubpenalty": "=", "cleardoublepage": "",
     "columnsep": "=", "documentclass": "[{", "documentstyle": "[{", "evensidemargin": "=", "fancyfoot": "[{",
-    "fancyhead": "[{", "fancyhf": "{", "footskip": "=", "frenchspacing": "", "fussy": "", "graphicspath": "{",
-    "headheight": "=", "headsep": "=", "hfuzz": "=", "hyphenation": "{", "hyphenpenalty": "=",
+    "fancyhead": "[{", "fancyhf": "{", "fancypagestyle": "{{", "flushbottom": "", "footskip": "=",
+    "frenchspacing": "", "fussy": "", "graphicspath": "{",
+    "headheight": "=", "headsep": "=", "hbox": "=", "hfuzz": "=", "hyphenation": "{", "hyphenpenalty": "=",
     "ignorespaces": "", "includeonly": "{", "indent": "", "leavevmode": "", "leftmargin": "=", "linewidth": "=",
     "maketitle": "", "markboth": "{{", "markright": "{", "newblock": "", "newcounter": "{[", "newlength": "{",
     "nobreak": "", "nocite": "{", "noindent": "", "nolinebreak": "[", "nonfrenchspacing": "", "nopagebreak": "[",
@@ -149,9 +151,10 @@ LAYOUT = {
     "selectfont": "", "setcounter": "{{", "setlength": "{{", "setstretch": "{", "settowidth": "{{",
     "singlespacing": "", "sloppy": "", "stepcounter": "{", "strut": "", "tableofcontents": "", "tabcolsep": "=",
     "textheight": "=", "textwidth": "=", "thispagestyle": "{", "tolerance": "=", "topmargin": "=",
-    "topskip": "=", "twocolumn": "[", "unskip": "", "usepackage": "[{", "vspace": "*{", "widowpenalty": "=",
+    "topskip": "=", "twocolumn": "[", "unskip": "", "vspace": "*{", "widowpenalty": "=",
     "appendix": "", "backmatter": "", "frontmatter": "", "listoffigures": "", "listoftables": "",
-    "mainmatter": "", "makeindex": "", "doublespacing": "", "hypersetup": "{", "pdfinfo": "{", "vfuzz": "=",
+    "mainmatter": "", "makeindex": "", "doublespacing": "", "hypersetup": "{", "pdfinfo": "{", "vbox": "=",
+    "vfuzz": "=", "vtop": "=",
 }
 # The same, and the paragraph ends there.
 PARAGRAPH_ENDS = {
@@ -177,12 +180,18 @@ def _heading(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> No
     reader.heading(node, flow)
 
 
+def _package(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
+    """For the typesetter; but in another encoding than is read here, every letter would be a wrong one."""
+    if reader.words(node, 1) == "inputenc" and reader.argument(node, 0):
+        reader.check_encoding(reader.words(node, 0), node.pos)
+
+
 def _title(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
     reader.title = reader.inlines(reader.argument(node, 0), 0)
 
 
 def _item(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
-    raise reader.fail(node.pos, rf"\{node.macroname} where it cannot stand")
+    reader.misplaced(node, flow, style)
 
 
 def _break(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
@@ -252,7 +261,7 @@ def _image(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None
 
 
 def _caption(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
-    reader.caption(node)
+    reader.caption(node, flow, style)
 
 
 def _mathematics(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
@@ -288,6 +297,7 @@ MACROS: dict[str, tuple[str, Callable[[Reader, LatexMacroNode, Flow, int], None]
     "title": ("{", _title),
     "today": ("", _today),
     "url": ("raw", _url),
+    "usepackage": ("[{", _package),
     "verb": ("raw", _verb),
 }
 
@@ -296,7 +306,8 @@ MACROS: dict[str, tuple[str, Callable[[Reader, LatexMacroNode, Flow, int], None]
 
 
 def _list(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
-    flow.block(ItemList(node.environmentname, reader.items(node, "item", style)))
+    kind = {"list": "itemize", "trivlist": "itemize"}.get(node.environmentname, node.environmentname)
+    flow.block(ItemList(kind, reader.items(node, "item", style)))
 
 
 def _bibliography(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
@@ -355,6 +366,7 @@ ENVIRONMENTS: dict[str, tuple[str, Callable[[Reader, LatexEnvironmentNode, Flow,
     "figure": ("[", _float),
     "figure*": ("[", _float),
     "itemize": ("", _list),
+    "list": ("{{", _list),
     "longtable": ("[{", _long_table),
     "lstlisting": ("raw", _code),
     "quotation": ("", _quote),
@@ -364,6 +376,7 @@ ENVIRONMENTS: dict[str, tuple[str, Callable[[Reader, LatexEnvironmentNode, Flow,
     "tabular": ("[{", _table),
     "tabular*": ("{[{", _table),
     "thebibliography": ("{", _bibliography),
+    "trivlist": ("", _list),
     "Verbatim": ("raw", _code),
     "verbatim": ("raw", _code),
     "verbatim*": ("raw", _code),
