@@ -28,6 +28,7 @@ def expanded(tex: str) -> str:
     (r"\newcommand{\x}[1]{\newcommand{\y}[1]{#1##1}}\x{a}\y{b}", "ab"), (r"\newcommand{\x}[1]{a}\x{b}", "a"),
     (r"\providecommand{\x}{a}\providecommand{\x}{b}\x", "a"), (r"\newcommand{\x}{a}\renewcommand{\x}{b}\x", "b"),
     (r"{\def\x{a}\x}\def\x{b}{\def\x{c}\x}\x", "{a}{c}b"), (r"\def\x{a}{\gdef\x{b}}\x", "{}b"),
+    (r"\begingroup\def\x{a}\x\endgroup\def\x{b}\bgroup \x\egroup c", "{a}{b}c"),
     (r"\let\x=\bf\x", r"\bf"), (r"\def\y{a}\let\x\y\def\y{b}\x", "a"),
     (r"\def\x{a\xspace}\x b \x, \x{} \x\ c", r"a b a, a{} a\ c"), (r"\def\x{\bf}\x a", r"\bf a"),
     ("\\def\\x{a}\n\\def\\y{b}\nc", "c"), ("a\n\\newcommand{\\x}[1]{}\\x{b}\nc", "a\n{}\nc"),

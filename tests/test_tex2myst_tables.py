@@ -349,6 +349,8 @@ def test_without_what_tex_does_itself_the_result_is_another(name: str, monkeypat
         "providecommand": r"\providecommand{\x}{a}\x", "DeclareRobustCommand": r"\DeclareRobustCommand{\x}{a}\x",
         "newenvironment": r"\newenvironment{e}{a}{b}\begin{e}x\end{e}",
         "renewenvironment": r"\renewenvironment{e}{a}{b}\begin{e}x\end{e}",
+        "begingroup": r"\begingroup\bf a} b", "endgroup": r"{\bf a\endgroup b", "bgroup": r"\bgroup\bf a} b",
+        "egroup": r"{\bf a\egroup b",
         "makeatletter": r"\makeatletter\def\a@b{c}\a@b", "makeatother": r"\makeatletter\makeatother a",
         "xspace": r"\def\x{a\xspace}\x b", "latexhtml": r"\latexhtml{a}{b}", "iffalse": r"a\iffalse b\fi",
         "verb": r"\verb|%\x|", "url": r"\url{http://a/%7e}", "path": r"\path{%a}",

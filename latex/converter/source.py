@@ -557,6 +557,11 @@ class _Expander:
         self.at_letters = fragment.text.startswith(r"\makeatletter", start)
         self._take(fragment, start)
 
+    def _group(self, fragment: _Fragment, start: int) -> None:
+        brace = "{" if fragment.text.startswith("\\b", start) else "}"
+        self._take(fragment, start)
+        self._push(brace, fragment, start)
+
     def _xspace(self, fragment: _Fragment, start: int) -> None:
         self._take(fragment, start)
         following = next((f.text[f.position : f.position + 20] for f in reversed(self.stack)
@@ -695,6 +700,10 @@ _PRIMITIVES: dict[str, Callable[[_Expander, _Fragment, int], None]] = {
     "DeclareRobustCommand": _Expander._newcommand,
     "newenvironment": _Expander._newenvironment,
     "renewenvironment": _Expander._newenvironment,
+    "begingroup": _Expander._group,
+    "bgroup": _Expander._group,
+    "endgroup": _Expander._group,
+    "egroup": _Expander._group,
     "makeatletter": _Expander._make_at,
     "makeatother": _Expander._make_at,
     "xspace": _Expander._xspace,
