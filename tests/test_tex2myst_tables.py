@@ -91,6 +91,19 @@ def test_accents_take_the_place_of_the_dot() -> None:
     assert text_of(r"\'\i \'{\i}\^e\"o") == "ííêö"
 
 
+@pytest.mark.parametrize(("tex", "text"), [
+    (r"a\~{}b", "a~b"), (r"a\^{} b", "a^ b"), (r"\texttt{\~{}/x}", "`~/x`"), (r"a\'{}b", "a´b"), (r"a\"{}b", "a¨b"),
+    (r"a\`{}b", "a\\`b"), (r"a\.{}b", "a˙b"), (r"a\={}b", "a¯b"), (r"a\c{}b", "ab"),
+])
+def test_accents_on_nothing(tex: str, text: str) -> None:
+    assert text_of(tex) == text
+
+
+def test_every_accent_on_nothing_is_tested() -> None:
+    tested = {re.search(r"\\(.)\{}", tex)[1] for tex, _ in test_accents_on_nothing.pytestmark[0].args[1]}
+    assert set(tables.BARE_ACCENTS) <= tested
+
+
 @pytest.mark.parametrize("name", tables.SPACES)
 def test_spaces(name: str) -> None:
     line_end = "\n" if name == "\r" else ""  # which does not stand alone

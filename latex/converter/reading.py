@@ -129,7 +129,11 @@ def _symbol(text: str) -> Handler:
 def _accent(mark: str) -> Handler:
     def handler(reader: Reader, node: latexwalker.LatexMacroNode, flow: Flow, style: int) -> None:
         letter = reader.plain(reader.argument(node, 0), node.pos)
-        flow.text(tables.accented(letter, mark), style, node.pos)
+        if letter.strip():
+            text = tables.accented(letter, mark)
+        else:  # as in \~{}user
+            text = tables.BARE_ACCENTS.get(node.macroname, "") + letter
+        flow.text(text, style, node.pos)
 
     return handler
 

@@ -75,6 +75,9 @@ ACCENTS = {
     "u": "\N{COMBINING BREVE}", "v": "\N{COMBINING CARON}", "~": "\N{COMBINING TILDE}",
 }
 
+# The same on nothing. Not on what is before them, where a combining mark would go.
+BARE_ACCENTS = {"'": "´", '"': "¨", ".": "˙", "=": "¯", "^": "^", "`": "`", "~": "~"}
+
 # Mathematics that is text, if there is nothing else between the dollars.
 MATH_CHARACTERS = "<>|*=+-/.,:;()[]!?0123456789 "
 MATH_SYMBOLS = {
