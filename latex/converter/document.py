@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a manual is once it has been read: sections of blocks, and blocks of inlines. No LaTeX, no MyST.
 
-These are plain classes, since to load dataclasses and let it make them takes longer than to convert a chapter.
+These are plain classes, since to load dataclasses and let it make them takes as long as to convert a chapter.
 """
 from __future__ import annotations
 

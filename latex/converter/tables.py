@@ -2,8 +2,10 @@
 """What becomes what. Whatever stands in none of these tables is an error.
 
 Signs say what arguments a macro or an environment takes, as pylatexenc has it:
-``{`` one that it needs, ``[`` an optional one, ``*`` a star. A handler gets the
-reader, the node, the flow that it adds to, and the style of the text around it.
+``{`` one that it needs, ``[`` an optional one, ``*`` a star. Two are our own: ``=``
+is a length or a number, as in ``\\parskip=1pt``, and ``raw`` is taken as it stands. A
+handler gets the reader, the node, the flow that it adds to, and the style of the
+text around it.
 """
 from __future__ import annotations
 
@@ -408,6 +410,3 @@ def accented(letter: str, mark: str) -> str:
     """A letter with a combining mark, as one character if there is one."""
     bare = {"ı": "i", "ȷ": "j"}.get(letter, letter)  # a mark takes the place of the dot
     return unicodedata.normalize("NFC", bare[:1] + mark + bare[1:])
-
-
-__all__ = [name for name in dir() if name.isupper()]
