@@ -13,7 +13,7 @@ The text is kept word for word, and code byte for byte, except that -{}- in verb
 becomes --: it is how text writes two hyphens that TeX must not join, and it is wrong
 in verbatim. On stderr there is a line for each repair, each FIXME, each picture that
 is not there (its name takes its place), each label that nothing has (it becomes text)
-and whatever is left out on purpose: FILE:LINE: MESSAGE: the line as it stands there.
+each file read as Latin-1 and whatever is left out on purpose: FILE:LINE: MESSAGE: the line as it stands there.
 
 Definitions are carried out, and files that are included are read. A macro or an
 environment that is not known is an error: FILE:LINE:COLUMN: MESSAGE, exit status 2,

@@ -75,7 +75,9 @@ def test_files_are_found_in_another_root_and_a_bibliography_beside_it(tmp_path: 
 def test_latin_1_and_windows_line_ends_are_kept_in_code(tmp_path: Path) -> None:
     tex = ("\\section{é}\r\n\r\nà%c\r\n b\r\n\\begin{verbatim}\r\n\té\r\n\\end{verbatim}\r\n")
     (tmp_path / "a.tex").write_bytes(tex.encode("latin-1"))
-    assert converter("a.tex", "out", folder=tmp_path).returncode == 0
+    run = converter("a.tex", "out", folder=tmp_path)
+    assert (run.returncode, run.stderr) == (
+        0, "a.tex:1: read as Latin-1, since it is not UTF-8: \\section{\N{LATIN SMALL LETTER E WITH ACUTE}}\n")
     assert (tmp_path / "out/code/e-1.txt").read_bytes() == "\té\r\n".encode("latin-1")
     assert (tmp_path / "out/index.md").read_text() == (
         "# é\n\nàb\n\n```{literalinclude} code/e-1.txt\n:language: text\n:encoding: latin-1\n```\n")
@@ -104,7 +106,7 @@ def test_what_stands_where_it_cannot_is_kept_with_its_words(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("encoding", "text", "message"), [
     ("latin2", "\xb1", "a.tex:1:1: the encoding latin2: only UTF-8 and Latin-1 are read\n"),
-    ("latin2", "a", ""), ("latin1", "\xe9", ""),
+    ("latin2", "a", ""), ("latin1", "\xe9", "b.tex:1: read as Latin-1, since it is not UTF-8: \xe9\n"),
 ])
 def test_an_encoding_that_is_not_read_is_refused(encoding: str, text: str, message: str, tmp_path: Path) -> None:
     tex = rf"\usepackage[{encoding}]{{inputenc}}\input{{b}}"

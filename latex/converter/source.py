@@ -310,7 +310,10 @@ class _Expander:
         self.stack.append(_Fragment(text, [_Origin(0, origin.file, origin.at(position), 0, origin.depth)]))
 
     def _push_file(self, file: File, text: str) -> None:
-        self.stack.append(_Fragment(text, [_Origin(0, file, 0, 1, 0)], file))
+        fragment = _Fragment(text, [_Origin(0, file, 0, 1, 0)], file)
+        if file.encoding != "utf-8":  # a guess: it may be another of that family
+            self._report(fragment, re.search("[^\0-\x7f]", text).start(), "read as Latin-1, since it is not UTF-8")
+        self.stack.append(fragment)
 
     def _skip_blanks(self, fragment: _Fragment) -> None:
         """Drop what TeX drops behind a control word."""
