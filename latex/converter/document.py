@@ -6,7 +6,6 @@ These are plain classes, since to load dataclasses and let it make them takes as
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from .source import Place
 
@@ -64,7 +63,7 @@ class Link:
 class Image:
     """A picture: ``path`` is the file that is there, ``file`` its path in the output."""
 
-    def __init__(self, path: Path, file: str, style: int = 0) -> None:
+    def __init__(self, path: str, file: str, style: int = 0) -> None:
         self.path = path
         self.file = file
         self.style = style

@@ -39,6 +39,7 @@ from .document import (
     Today,
 )
 from .reading import plain_text
+from .source import stem
 from .tables import HEADINGS
 
 DEPTHS = 6  # of headings in Markdown
@@ -207,7 +208,8 @@ class _Page:
     def picture(self, image: Image) -> str:
         """The path of a picture in the output, where it is put once."""
         if image.file not in self.files:
-            self.files[image.file] = image.path.read_bytes()
+            with open(image.path, "rb") as picture:
+                self.files[image.file] = picture.read()
         return image.file
 
     # Inlines
@@ -296,7 +298,7 @@ def _target(name: str | None) -> list[str]:
 
 
 def _alternative(image: Image) -> str:
-    return image.path.stem
+    return stem(image.path)
 
 
 def _toctree_title(inlines: Sequence[Inline]) -> str:

@@ -2,10 +2,10 @@
 """LaTeX to a document: pylatexenc parses, the tables say what becomes what, and this walks from one to the other."""
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from pylatexenc import latexwalker, macrospec
 
@@ -31,7 +31,7 @@ from .document import (
     Table,
     Text,
 )
-from .source import Place, Source, TexError, raw_environment, raw_macro
+from .source import Place, Source, TexError, raw_environment, raw_macro, stem
 
 Nodes = Sequence[latexwalker.LatexNode]
 
@@ -278,7 +278,7 @@ class Flow:
 class Reader:
     """One manual being read: what has been seen of it, and what there is to report."""
 
-    def __init__(self, source: Source, root: Path, keep_unknown: bool = False) -> None:
+    def __init__(self, source: Source, root: str, keep_unknown: bool = False) -> None:
         self.source = source
         self.folder = root
         self.keep_unknown = keep_unknown
@@ -291,7 +291,7 @@ class Reader:
         self._slugs = Names(RESERVED)
         self._targets = Names(RESERVED)
         self._pictures = Names()
-        self._picture_files: dict[Path, str] = {}
+        self._picture_files: dict[str, str] = {}
         self._references: list[tuple[Reference, int, dict[str, Anchor]]] = []
         self._reports = list(source.reports)
         self._captions: list[list[Inline] | None] = []
@@ -579,20 +579,21 @@ class Reader:
 
     def image(self, name: str, flow: Flow, style: int, position: int) -> None:
         """A picture, or its name where there is none that all formats can show."""
-        path = self.folder / name
-        candidates = [path.with_name(path.name + suffix) for suffix in PICTURES]
-        if path.suffix.lower() in PICTURES:
+        path = os.path.join(self.folder, name)
+        bare, suffix = os.path.splitext(path)
+        candidates = [path + other for other in PICTURES]
+        if suffix.lower() in PICTURES:
             candidates.insert(0, path)
-        elif path.suffix:
-            candidates += [path.with_suffix(suffix) for suffix in PICTURES]
-        found = next((path for path in candidates if path.is_file()), None)
+        elif suffix:
+            candidates += [bare + other for other in PICTURES]
+        found = next((path for path in candidates if os.path.isfile(path)), None)
         if found is None:
             self.report(position, f"no PNG or JPEG of the picture {name}, which becomes its name")
             flow.text(name, style, position)
             return
         if found not in self._picture_files:
-            stem = self._pictures.new(slug(found.stem) or "picture")
-            self._picture_files[found] = f"images/{stem}{found.suffix.lower()}"
+            given = self._pictures.new(slug(stem(found)) or "picture")
+            self._picture_files[found] = f"images/{given}{os.path.splitext(found)[1].lower()}"
         flow.add(Image(found, self._picture_files[found], style & ~LITERAL), position)
 
     def float_(self, kind: str, fill: Callable[[Flow], None], flow: Flow) -> None:
@@ -809,10 +810,13 @@ def _is_bold(cell: list[Block]) -> bool:
     )
 
 
-def read(source: Source, name: str, root: Path, keep_unknown: bool = False) -> Document:
-    """Read a manual. Raises TexError for what is not LaTeX, and for what the tables do not name."""
-    reader = Reader(source, root, keep_unknown)
+def read(source: Source, name: str, root: str | None = None, keep_unknown: bool = False) -> Document:
+    """Read a manual; ``root`` is where its pictures are, if not in the folder of ``name``.
+
+    Raises TexError for what is not LaTeX, and for what the tables do not name.
+    """
+    reader = Reader(source, root or os.path.dirname(name), keep_unknown)
     try:
-        return reader.document(Path(name).stem)
+        return reader.document(stem(name))
     except RecursionError:
         raise TexError(f"{name}:1:1: groups or environments are nested too deeply") from None

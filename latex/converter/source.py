@@ -6,11 +6,11 @@ the result, does not: it neither knows what a manual defines nor follows its fil
 """
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
 from collections import namedtuple
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 NESTING = 60  # groups and environments within each other; manuals have fewer than ten
 EXPANSIONS = 100  # definitions used by definitions used by ...
@@ -48,13 +48,14 @@ class File:
             self.text = " " + self.text[1:]
 
     @classmethod
-    def read(cls, path: Path) -> File:
+    def read(cls, path: str) -> File:
         """The file at a path. Raises OSError if it cannot be read."""
-        content = path.read_bytes()
+        with open(path, "rb") as opened:
+            content = opened.read()
         try:
-            return cls(str(path), content.decode())
+            return cls(path, content.decode())
         except UnicodeDecodeError:
-            return cls(str(path), content.decode("latin-1"), "latin-1")
+            return cls(path, content.decode("latin-1"), "latin-1")
 
     def place(self, offset: int) -> Place:
         line = bisect_right(self._lines, offset)
@@ -183,7 +184,7 @@ def raw_macro(text: str, position: int, *, braces: bool) -> tuple[int, int, int]
     return None if end < 0 or 0 <= line_end < end else (start, end, end + 1)
 
 
-def load(path: Path | str, root: Path | None = None, kept: Iterable[str] = ()) -> Source:
+def load(path: str, root: str | None = None, kept: Iterable[str] = ()) -> Source:
     """Read a manual: the file at ``path``, and what it includes relative to ``root`` or else its own folder.
 
     Definitions of the macros in ``kept`` are left out, and reported.
@@ -191,16 +192,20 @@ def load(path: Path | str, root: Path | None = None, kept: Iterable[str] = ()) -
     Raises OSError if the file cannot be opened, TexError if it is empty, if it or an included one
     is not text, if an included one is missing, and where TeX would not get to an end.
     """
-    path = Path(path)
     file = File.read(path)
     if not file.text.strip():
         raise TexError(f"{path}:1:1: an empty file")
-    return _Expander(root or path.parent, set(kept)).run(file)
+    return _Expander(root or os.path.dirname(path), set(kept)).run(file)
 
 
 def from_text(text: str, name: str, kept: Iterable[str] = ()) -> Source:
     """The same for LaTeX text; ``name`` is the file it came from. Raises as load() does."""
-    return _Expander(Path(name).parent, set(kept)).run(File(name, text))
+    return _Expander(os.path.dirname(name), set(kept)).run(File(name, text))
+
+
+def stem(path: str) -> str:
+    """The name of a file, without its folder and without what stands behind the last dot."""
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 _TOKEN = {
@@ -230,7 +235,7 @@ def _comment_end(text: str, start: int) -> int:
 class _Expander:
     """Reads fragments from a stack, as TeX does: a used definition is a new fragment on top."""
 
-    def __init__(self, root: Path, kept: set[str]) -> None:
+    def __init__(self, root: str, kept: set[str]) -> None:
         self.root = root
         self.kept = kept
         self.stack: list[_Fragment] = []
@@ -602,12 +607,12 @@ class _Expander:
         name = match[1].strip() if match else ""
         end = match.end() if match else fragment.position + len(what)
         if what == r"\bibliography":  # what BibTeX made of it
-            name = Path(self.name).stem + ".bbl"
-        candidates = [self.root / f"{name}.tex", self.root / name]
-        path = next((path for path in candidates if path.is_file()), None)
+            name = stem(self.name) + ".bbl"
+        candidates = [os.path.join(self.root, f"{name}.tex"), os.path.join(self.root, name)]
+        path = next((path for path in candidates if os.path.isfile(path)), None)
         if not name or path is None:
-            raise fragment.fail(start, f"{what}: there is no file {name} in {self.root}")
-        if any(f.file and Path(f.file.name).resolve() == path.resolve() for f in self.stack):
+            raise fragment.fail(start, f"{what}: there is no file {name} in {self.root or '.'}")
+        if any(f.file and os.path.realpath(f.file.name) == os.path.realpath(path) for f in self.stack):
             raise fragment.fail(start, f"{what}: {name} includes itself")
         self.included += 1
         if self.included > INCLUSIONS:
