@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -405,6 +406,7 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     (lambda out: (out / folder.MANIFEST).unlink(), "code"),
     (lambda out: (out / folder.MANIFEST).write_bytes(b"\xff"), "code"),
     (lambda out: (out / "index.md").symlink_to((out / "index.md").rename(out.parent / "x")), "index.md"),
+    (lambda out: (out / "code").symlink_to((out / "code").rename(out.parent / "x")), "code"),
 ])
 def test_does_not_touch_what_it_did_not_write(change, name: str, tmp_path: Path) -> None:
     shutil.copy(CHAPTER, tmp_path / "book.tex")
@@ -424,22 +426,26 @@ def test_output_that_is_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "book.tex").read_bytes() == CHAPTER.read_bytes()
 
 
-@pytest.mark.parametrize("step", ["write_bytes", "rename"])
+@pytest.mark.parametrize(("step", "number"), [("builtins.open", 5), ("os.rename", 2)])  # the second write, and the swap
 def test_a_failure_while_writing_leaves_the_old_output(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     folder.write({"index.md": b"1", "a.md": b"2"}, out)
     before = tree_of(tmp_path)
-    real, calls = getattr(Path, step), []
+    module, _, function = step.partition(".")
+    real, calls = getattr(sys.modules[module], function), []
 
-    def second_call_fails(path: Path, *arguments: object) -> object:
-        calls.append(path)
-        if len(calls) == 2:
+    def fails_once(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == number:
             raise OSError(28, "No space left on device")
-        return real(path, *arguments)
+        return real(*arguments)
 
-    monkeypatch.setattr(Path, step, second_call_fails)
-    with pytest.raises(OSError, match="No space left"):
-        folder.write({"index.md": b"3", "b.md": b"4"}, out)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, fails_once)
+        with pytest.raises(OSError, match="No space left"):
+            folder.write({"index.md": b"3", "b.md": b"4"}, out)
+    where = str(calls[number - 1][0])
+    assert ".tex2myst-" in where and where.endswith("b.md" if step == "builtins.open" else "new")
     assert tree_of(tmp_path) == before

@@ -2,7 +2,10 @@
 """The converter's reading of files and definitions: one text, and the place of each piece of it."""
 from __future__ import annotations
 
+import io
+import re
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from latex import tex2myst
-from latex.converter import source
+from latex.converter import folder, source
 from tests.converted import converter, tree_of
 
 
@@ -25,6 +28,7 @@ def expanded(tex: str) -> str:
     (r"\newcommand{\x}[1]{\newcommand{\y}[1]{#1##1}}\x{a}\y{b}", "ab"), (r"\newcommand{\x}[1]{a}\x{b}", "a"),
     (r"\providecommand{\x}{a}\providecommand{\x}{b}\x", "a"), (r"\newcommand{\x}{a}\renewcommand{\x}{b}\x", "b"),
     (r"{\def\x{a}\x}\def\x{b}{\def\x{c}\x}\x", "{a}{c}b"), (r"\def\x{a}{\gdef\x{b}}\x", "{}b"),
+    (r"\begingroup\def\x{a}\x\endgroup\def\x{b}\bgroup \x\egroup c", "{a}{b}c"),
     (r"\let\x=\bf\x", r"\bf"), (r"\def\y{a}\let\x\y\def\y{b}\x", "a"),
     (r"\def\x{a\xspace}\x b \x, \x{} \x\ c", r"a b a, a{} a\ c"), (r"\def\x{\bf}\x a", r"\bf a"),
     ("\\def\\x{a}\n\\def\\y{b}\nc", "c"), ("a\n\\newcommand{\\x}[1]{}\\x{b}\nc", "a\n{}\nc"),
@@ -71,7 +75,9 @@ def test_files_are_found_in_another_root_and_a_bibliography_beside_it(tmp_path: 
 def test_latin_1_and_windows_line_ends_are_kept_in_code(tmp_path: Path) -> None:
     tex = ("\\section{é}\r\n\r\nà%c\r\n b\r\n\\begin{verbatim}\r\n\té\r\n\\end{verbatim}\r\n")
     (tmp_path / "a.tex").write_bytes(tex.encode("latin-1"))
-    assert converter("a.tex", "out", folder=tmp_path).returncode == 0
+    run = converter("a.tex", "out", folder=tmp_path)
+    assert (run.returncode, run.stderr) == (
+        0, "a.tex:1: read as Latin-1, since it is not UTF-8: \\section{\N{LATIN SMALL LETTER E WITH ACUTE}}\n")
     assert (tmp_path / "out/code/e-1.txt").read_bytes() == "\té\r\n".encode("latin-1")
     assert (tmp_path / "out/index.md").read_text() == (
         "# é\n\nàb\n\n```{literalinclude} code/e-1.txt\n:language: text\n:encoding: latin-1\n```\n")
@@ -86,6 +92,27 @@ def test_unknown_macros_and_environments_can_be_kept(tmp_path: Path) -> None:
         "a.tex:2: kept, unknown environment bar: \\begin{bar}d\\end{bar}",
     ]
     assert (tmp_path / "out/index.md").read_text() == "# a\n\na `\\foo`b c\n\n`\\begin{bar}`\n\nd\n\n`\\end{bar}`\n"
+
+
+def test_what_stands_where_it_cannot_is_kept_with_its_words(tmp_path: Path) -> None:
+    (tmp_path / "a.tex").write_text("a\\item[b]c\\caption[d]{e}f\n")
+    assert converter("a.tex", "out", folder=tmp_path).stderr == "a.tex:1:2: \\item where it cannot stand\n"
+    run = converter("a.tex", "out", "--keep-unknown", folder=tmp_path)
+    assert [line.split(": ")[1] for line in run.stderr.splitlines()] == [
+        "kept, \\item where it cannot stand", "kept, \\caption where it cannot stand",
+    ]
+    assert (tmp_path / "out/index.md").read_text() == "# a\n\na\n\n`\\item` bc\n\n`\\caption` def\n"
+
+
+@pytest.mark.parametrize(("encoding", "text", "message"), [
+    ("latin2", "\xb1", "a.tex:1:1: the encoding latin2: only UTF-8 and Latin-1 are read\n"),
+    ("latin2", "a", ""), ("latin1", "\xe9", "b.tex:1: read as Latin-1, since it is not UTF-8: \xe9\n"),
+])
+def test_an_encoding_that_is_not_read_is_refused(encoding: str, text: str, message: str, tmp_path: Path) -> None:
+    tex = rf"\usepackage[{encoding}]{{inputenc}}\input{{b}}"
+    (tmp_path / "a.tex").write_text(tex)
+    (tmp_path / "b.tex").write_bytes(text.encode("latin-1"))
+    assert converter("a.tex", "out", folder=tmp_path).stderr == message
 
 
 def test_a_manuals_own_headings_are_left_out_and_reported() -> None:
@@ -116,18 +143,42 @@ TOKENS = st.sampled_from([
 ])
 
 
-@settings(max_examples=1500, deadline=None, phases=[Phase.explicit, Phase.generate], database=None,
+OLD = {"index.md": b"old", "code/a.sh": b"old"}
+
+
+@settings(max_examples=1000, deadline=None, phases=[Phase.explicit, Phase.generate], database=None,
           suppress_health_check=list(HealthCheck))
-@given(st.lists(TOKENS, max_size=25), st.booleans())
-def test_whatever_comes_in_there_is_one_line_or_a_result(tokens: list[str], keep: bool) -> None:
+@given(st.lists(TOKENS, max_size=25), st.sampled_from([[], ["--keep-unknown"]]),
+       st.sampled_from([[], ["--split=none"], ["--split=part"]]), st.booleans())
+def test_whatever_comes_in_there_is_one_line_or_a_whole_result(
+    tokens: list[str], keep: list[str], split: list[str], again: bool
+) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        (folder / "b.tex").write_bytes("".join(tokens).encode())
-        (folder / "q.tex").write_text("q\n")
-        before = tree_of(folder)
-        try:
-            tex2myst.read(folder / "b.tex", keep_unknown=keep)
-        except tex2myst.TexError as error:
-            assert str(error).startswith(str(folder))
-            assert len(str(error).splitlines()) == 1
-        assert tree_of(folder) == before
+        manual, out = Path(scratch, "b.tex"), Path(scratch, "out")
+        manual.write_bytes("".join(tokens).encode())
+        (Path(scratch) / "q.tex").write_text("q\n")
+        if again:
+            folder.write(OLD, out)
+        before = tree_of(Path(scratch))
+        with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
+            status = tex2myst.main([str(manual), str(out), *keep, *split])
+        said = stderr.getvalue().splitlines()
+        after = tree_of(Path(scratch))
+        assert stdout.getvalue() == ""
+        assert all(line.startswith(str(Path(scratch))) for line in said)
+        if status == 2:
+            assert len(said) == 1
+            assert after == before
+            return
+        assert status == 0
+        assert {name: after[name] for name in ("b.tex", "q.tex")} == {name: before[name] for name in ("b.tex", "q.tex")}
+        assert {name.partition("/")[0] for name in after} == {"b.tex", "q.tex", "out"}
+        files = {name.removeprefix("out/"): text for name, text in after.items() if name.startswith("out/")}
+        pages = {name.removesuffix(".md"): text.decode() for name, text in files.items() if name.endswith(".md")}
+        shown = [name for text in pages.values() for name in re.findall(r"{literalinclude} (\S+)", text)]
+        listed = [name for text in pages.values() for toctree in re.findall(r"```{toctree}\n(.*?)```", text, re.DOTALL)
+                  for name in re.findall(r"([^ <>\n]+)>?\n", toctree)]
+        assert sorted(pages) == sorted(["index", *listed])
+        assert {name for name, text in files.items() if text != b"/"} == {
+            *(f"{name}.md" for name in pages), *shown, folder.MANIFEST}
+        folder.write(OLD, out)  # which it would refuse if anything of it were not as it was written

@@ -91,6 +91,19 @@ def test_accents_take_the_place_of_the_dot() -> None:
     assert text_of(r"\'\i \'{\i}\^e\"o") == "ííêö"
 
 
+@pytest.mark.parametrize(("tex", "text"), [
+    (r"a\~{}b", "a~b"), (r"a\^{} b", "a^ b"), (r"\texttt{\~{}/x}", "`~/x`"), (r"a\'{}b", "a´b"), (r"a\"{}b", "a¨b"),
+    (r"a\`{}b", "a\\`b"), (r"a\.{}b", "a˙b"), (r"a\={}b", "a¯b"), (r"a\c{}b", "ab"),
+])
+def test_accents_on_nothing(tex: str, text: str) -> None:
+    assert text_of(tex) == text
+
+
+def test_every_accent_on_nothing_is_tested() -> None:
+    tested = {re.search(r"\\(.)\{}", tex)[1] for tex, _ in test_accents_on_nothing.pytestmark[0].args[1]}
+    assert set(tables.BARE_ACCENTS) <= tested
+
+
 @pytest.mark.parametrize("name", tables.SPACES)
 def test_spaces(name: str) -> None:
     line_end = "\n" if name == "\r" else ""  # which does not stand alone
@@ -142,6 +155,16 @@ def test_styles_within_styles(tex: str, text: str) -> None:
 def test_boxes_and_lines(table: str, name: str) -> None:
     tex = f"1 {used(name, getattr(tables, table)[name], 'a')} 2"
     assert text_of(tex) == ("1 a 2" if table == "BOXES" else "1\n\na\n\n2")
+
+
+@pytest.mark.parametrize(("tex", "text"), [
+    (r"1 \hbox to 1.2in{a\hfil} 2", "1 a 2"), (r"1 \vbox spread \textwidth{a} 2", "1 a 2"), (r"1 \hbox{a} 2", "1 a 2"),
+    ("\\parindent\n\n\\begin{quote}a\\end{quote}", "> a"), (r"\parskip\begin{quote}a\end{quote}", "> a"),
+    (r"1 \parskip -\parindent plus 1fil minus\parskip 2", "1 2"), ("1 \\parskip\n=\n1pt 2", "1 2"),
+    (r"1 \paragraph{} 2", "1\n\n2"),
+])
+def test_lengths_and_what_stands_behind_them(tex: str, text: str) -> None:
+    assert text_of(tex) == text
 
 
 @pytest.mark.parametrize("name", tables.CONTAINERS)
@@ -220,6 +243,7 @@ MACROS = {
     "path": (r"\path{/a_%b}", "`/a_%b`"),
     "title": (r"\title{X}", "# X"),
     "today": (r"\date{\today}", "{sub-ref}`today`"),
+    "usepackage": (r"\usepackage[latin1]{inputenc}a", "# T\n\na"),
     "url": (r"\url{http://a.b/c_d}", "<http://a.b/c_d>"),
     "verb": (r"\verb|a{-{}-b|", "`a{--b`"),
 }
@@ -232,6 +256,7 @@ ENVIRONMENTS = {
     "figure": (r"\begin{figure}[h]a\caption{b}\label{f}\end{figure}\ref{f}", "a\n\n(f)=\nb\n\n{ref}`b <f>`"),
     "figure*": (r"\begin{figure*}a\caption{b}\end{figure*}", "a\n\nb"),
     "itemize": (r"\begin{itemize}\item a\end{itemize}\begin{itemize}\item b\end{itemize}", "- a\n\n* b"),
+    "list": (r"\begin{list}{-}{\setlength{\parsep}{0pt}}\item a\item[b] c\end{list}", "- a\n- b c"),
     "longtable": (r"\begin{longtable}{ll}\caption{c}a&b\\\endhead c&d\end{longtable}",
                   ":::{list-table} c\n:header-rows: 1\n\n* - a\n  - b\n* - c\n  - d\n:::"),
     "lstlisting": ("\\begin{lstlisting}[language=C]\na\n\\end{lstlisting}", "```{literalinclude} code/t-1.txt"),
@@ -244,6 +269,7 @@ ENVIRONMENTS = {
                 ":::{list-table}\n:header-rows: 1\n\n* - a\n  - b\n* - c\n  -\n* - d\n  - e\n:::"),
     "tabular*": (r"\begin{tabular*}{1cm}{ll}a&b\end{tabular*}", "* - a\n  - b"),
     "thebibliography": MACROS["bibitem"],
+    "trivlist": (r"\begin{trivlist}\item a\end{trivlist}", "- a"),
     "Verbatim": ("\\begin{Verbatim}\na\n\\end{Verbatim}", "```{literalinclude} code/t-1.txt"),
     "verbatim": ("\\begin{verbatim}\n# xm list\n\\end{verbatim}",
                  "```{literalinclude} code/t-1.txt\n:language: console\n:force:\n```"),
@@ -336,6 +362,8 @@ def test_without_what_tex_does_itself_the_result_is_another(name: str, monkeypat
         "providecommand": r"\providecommand{\x}{a}\x", "DeclareRobustCommand": r"\DeclareRobustCommand{\x}{a}\x",
         "newenvironment": r"\newenvironment{e}{a}{b}\begin{e}x\end{e}",
         "renewenvironment": r"\renewenvironment{e}{a}{b}\begin{e}x\end{e}",
+        "begingroup": r"\begingroup\bf a} b", "endgroup": r"{\bf a\endgroup b", "bgroup": r"\bgroup\bf a} b",
+        "egroup": r"{\bf a\egroup b",
         "makeatletter": r"\makeatletter\def\a@b{c}\a@b", "makeatother": r"\makeatletter\makeatother a",
         "xspace": r"\def\x{a\xspace}\x b", "latexhtml": r"\latexhtml{a}{b}", "iffalse": r"a\iffalse b\fi",
         "verb": r"\verb|%\x|", "url": r"\url{http://a/%7e}", "path": r"\path{%a}",

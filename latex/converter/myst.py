@@ -12,7 +12,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from .document import (
     EMPHASIS,
@@ -40,6 +39,7 @@ from .document import (
     Today,
 )
 from .reading import plain_text
+from .source import stem
 from .tables import HEADINGS
 
 DEPTHS = 6  # of headings in Markdown
@@ -56,22 +56,23 @@ _LINE_END = re.compile("[\u2028\u2029\x0c\r]")
 def render(document: Document, split: str = "section") -> dict[str, bytes]:
     """The files of the output: path to content. Headings down to ``split`` begin a page."""
     level = HEADINGS.index(split) if split in HEADINGS else -1
-    output = _Output(level, {}, set(_too_deep(document.root, 1, level)))
+    output = _Output(level, set(_too_deep(document.root, 1, level)))
     _Page(document.root, "index", output).render()
     return output.files
 
 
 def inline(inlines: Sequence[Inline]) -> str:
     """The MyST of inlines in a paragraph; not of footnotes, which need a page to stand on."""
-    return _Page(None, "", _Output(0, {}, set())).inline(inlines)
+    return _Page(None, "", _Output(0, set())).inline(inlines)
 
 
-class _Output(NamedTuple):
+class _Output:
     """What all pages share. Headings down to ``level`` begin a page; ``deep`` are the slugs of those too deep."""
 
-    level: int
-    files: dict[str, bytes]
-    deep: set[str]
+    def __init__(self, level: int, deep: set[str]) -> None:
+        self.level = level
+        self.deep = deep
+        self.files: dict[str, bytes] = {}
 
 
 def _too_deep(section: Section, depth: int, level: int) -> Iterator[str]:
@@ -207,7 +208,8 @@ class _Page:
     def picture(self, image: Image) -> str:
         """The path of a picture in the output, where it is put once."""
         if image.file not in self.files:
-            self.files[image.file] = image.path.read_bytes()
+            with open(image.path, "rb") as picture:
+                self.files[image.file] = picture.read()
         return image.file
 
     # Inlines
@@ -296,7 +298,7 @@ def _target(name: str | None) -> list[str]:
 
 
 def _alternative(image: Image) -> str:
-    return image.path.stem
+    return stem(image.path)
 
 
 def _toctree_title(inlines: Sequence[Inline]) -> str:

@@ -2,10 +2,10 @@
 """LaTeX to a document: pylatexenc parses, the tables say what becomes what, and this walks from one to the other."""
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from pylatexenc import latexwalker, macrospec
 
@@ -31,7 +31,7 @@ from .document import (
     Table,
     Text,
 )
-from .source import Place, Source, TexError, raw_environment, raw_macro
+from .source import Place, Source, TexError, raw_environment, raw_macro, stem
 
 Nodes = Sequence[latexwalker.LatexNode]
 
@@ -45,8 +45,10 @@ _RUN = re.compile(r"[^\s\\{}\[\]$%*][^\\{}\[\]$%*]*")  # characters that mean no
 _ENVIRONMENT = re.compile(r"([ \t\r]*\n?[ \t\r]*)\\(begin|end)\s*\{([\w* ._-]+)\}")
 _LIGATURE = re.compile("|".join(sorted(map(re.escape, tables.LIGATURES), key=len, reverse=True)))
 _MATH_TOKEN = re.compile(r"\\([A-Za-z]+|[^A-Za-z]) *|(.)", re.DOTALL)
-_LENGTH = r"[-+]?(?:[0-9.,]+(?: *true)? *(?:pt|pc|in|bp|cm|mm|dd|cc|sp|em|ex|mu|fil+)?|\\[A-Za-z]+)"
-_ASSIGNED = re.compile(rf"\s*=?\s*{_LENGTH}(?: *plus *{_LENGTH})?(?: *minus *{_LENGTH})?")
+_LENGTH = (r"[-+]?(?:[0-9.,]+(?: *true)? *(?:pt|pc|in|bp|cm|mm|dd|cc|sp|em|ex|mu|fil+)?"
+           r"|\\(?!begin\b|end\b|item\b)[A-Za-z]+)")
+_GAP = r"[ \t\r]*\n?[ \t\r]*"
+_ASSIGNED = re.compile(rf"{_GAP}(?:=|to\b|spread\b)?{_GAP}{_LENGTH}(?: *plus *{_LENGTH})?(?: *minus *{_LENGTH})?")
 _LABEL_IN_MATH = re.compile(r"\s*\\label\{([^{}]*)\}")
 _REPAIR = re.compile(r"-\{\}(?=-)")
 
@@ -55,7 +57,7 @@ _REPAIR = re.compile(r"-\{\}(?=-)")
 
 
 class _Assigned(macrospec.MacroStandardArgsParser):
-    """What a length or a number is set to, as in ``\\parskip=1pt plus 1fil``."""
+    """What a length or a number is set to, as in ``\\parskip=1pt plus 1fil`` or ``\\hbox to 1cm``."""
 
     def parse_args(self, w, pos, parsing_state=None):
         match = _ASSIGNED.match(w.s, pos)
@@ -127,7 +129,11 @@ def _symbol(text: str) -> Handler:
 def _accent(mark: str) -> Handler:
     def handler(reader: Reader, node: latexwalker.LatexMacroNode, flow: Flow, style: int) -> None:
         letter = reader.plain(reader.argument(node, 0), node.pos)
-        flow.text(tables.accented(letter, mark), style, node.pos)
+        if letter.strip():
+            text = tables.accented(letter, mark)
+        else:  # as in \~{}user
+            text = tables.BARE_ACCENTS.get(node.macroname, "") + letter
+        flow.text(text, style, node.pos)
 
     return handler
 
@@ -272,7 +278,7 @@ class Flow:
 class Reader:
     """One manual being read: what has been seen of it, and what there is to report."""
 
-    def __init__(self, source: Source, root: Path, keep_unknown: bool = False) -> None:
+    def __init__(self, source: Source, root: str, keep_unknown: bool = False) -> None:
         self.source = source
         self.folder = root
         self.keep_unknown = keep_unknown
@@ -285,7 +291,7 @@ class Reader:
         self._slugs = Names(RESERVED)
         self._targets = Names(RESERVED)
         self._pictures = Names()
-        self._picture_files: dict[Path, str] = {}
+        self._picture_files: dict[str, str] = {}
         self._references: list[tuple[Reference, int, dict[str, Anchor]]] = []
         self._reports = list(source.reports)
         self._captions: list[list[Inline] | None] = []
@@ -306,6 +312,12 @@ class Reader:
     def find_fixme(self, position: int, text: str) -> None:
         for match in re.finditer("FIXME", text):
             self.report(position + match.start(), "open question")
+
+    def check_encoding(self, name: str, position: int) -> None:
+        """Raise TexError for a manual that is not UTF-8, and says of itself that it is not Latin-1 either."""
+        read_as_latin_1 = any(origin.file.encoding == "latin-1" for origin in self.source.origins)
+        if read_as_latin_1 and name not in ("latin1", "utf8", "utf8x"):
+            raise self.fail(position, f"the encoding {name}: only UTF-8 and Latin-1 are read")
 
     # The whole
 
@@ -367,9 +379,13 @@ class Reader:
             raise self.fail(node.pos, rf"\{node.macroname} where it cannot stand")
         short = self.inlines(self.argument(node, 1), 0) or None
         title = self.inlines(self.argument(node, 2), 0)
-        if not plain_text(title):
+        level = tables.HEADINGS.index(node.macroname)
+        if plain_text(title):
+            self._open_section(level, title, short, node.pos)
+        elif level < tables.HEADINGS.index("paragraph"):
             raise self.fail(node.pos, rf"\{node.macroname} without a title")
-        self._open_section(tables.HEADINGS.index(node.macroname), title, short, node.pos)
+        else:  # manuals have \paragraph{} where a paragraph begins
+            flow.end()
 
     def _open_section(self, level: int, title: list[Inline], short: list[Inline] | None, position: int) -> None:
         self._top.end()
@@ -485,6 +501,18 @@ class Reader:
             raise self.fail(position, f"unknown {what}")
         self.report(position, f"kept, unknown {what}")
 
+    def misplaced(self, node: latexwalker.LatexMacroNode, flow: Flow, style: int) -> None:
+        """What is known but not where it stands is an error, too, or is kept with its arguments and reported."""
+        if not self.keep_unknown:
+            raise self.fail(node.pos, rf"\{node.macroname} where it cannot stand")
+        self.report(node.pos, rf"kept, \{node.macroname} where it cannot stand")
+        flow.end()
+        flow.text(rf"\{node.macroname}", LITERAL, node.pos)
+        flow.text(" ", style, node.pos)
+        if node.nodeargd is not None:
+            for number in range(len(node.nodeargd.argnlist)):
+                self.walk(self.argument(node, number), flow, style)
+
     def _unknown_environment(self, node: latexwalker.LatexEnvironmentNode, flow: Flow, style: int) -> None:
         self._unknown(node.pos, f"environment {node.environmentname}")
         flow.block(self._kept(rf"\begin{{{node.environmentname}}}", node.pos))
@@ -551,20 +579,21 @@ class Reader:
 
     def image(self, name: str, flow: Flow, style: int, position: int) -> None:
         """A picture, or its name where there is none that all formats can show."""
-        path = self.folder / name
-        candidates = [path.with_name(path.name + suffix) for suffix in PICTURES]
-        if path.suffix.lower() in PICTURES:
+        path = os.path.join(self.folder, name)
+        bare, suffix = os.path.splitext(path)
+        candidates = [path + other for other in PICTURES]
+        if suffix.lower() in PICTURES:
             candidates.insert(0, path)
-        elif path.suffix:
-            candidates += [path.with_suffix(suffix) for suffix in PICTURES]
-        found = next((path for path in candidates if path.is_file()), None)
+        elif suffix:
+            candidates += [bare + other for other in PICTURES]
+        found = next((path for path in candidates if os.path.isfile(path)), None)
         if found is None:
             self.report(position, f"no PNG or JPEG of the picture {name}, which becomes its name")
             flow.text(name, style, position)
             return
         if found not in self._picture_files:
-            stem = self._pictures.new(slug(found.stem) or "picture")
-            self._picture_files[found] = f"images/{stem}{found.suffix.lower()}"
+            given = self._pictures.new(slug(stem(found)) or "picture")
+            self._picture_files[found] = f"images/{given}{os.path.splitext(found)[1].lower()}"
         flow.add(Image(found, self._picture_files[found], style & ~LITERAL), position)
 
     def float_(self, kind: str, fill: Callable[[Flow], None], flow: Flow) -> None:
@@ -584,9 +613,10 @@ class Reader:
         for block in blocks:
             flow.block(block)
 
-    def caption(self, node: latexwalker.LatexMacroNode) -> None:
+    def caption(self, node: latexwalker.LatexMacroNode, flow: Flow, style: int) -> None:
         if not self._captions:
-            raise self.fail(node.pos, r"\caption where it cannot stand")
+            self.misplaced(node, flow, style)
+            return
         if self.argument(node, 1):
             self.report(node.pos, "left out, the short form of a caption")
         inlines = self.inlines(self.argument(node, 2), 0)
@@ -780,10 +810,13 @@ def _is_bold(cell: list[Block]) -> bool:
     )
 
 
-def read(source: Source, name: str, root: Path, keep_unknown: bool = False) -> Document:
-    """Read a manual. Raises TexError for what is not LaTeX, and for what the tables do not name."""
-    reader = Reader(source, root, keep_unknown)
+def read(source: Source, name: str, root: str | None = None, keep_unknown: bool = False) -> Document:
+    """Read a manual; ``root`` is where its pictures are, if not in the folder of ``name``.
+
+    Raises TexError for what is not LaTeX, and for what the tables do not name.
+    """
+    reader = Reader(source, root or os.path.dirname(name), keep_unknown)
     try:
-        return reader.document(Path(name).stem)
+        return reader.document(stem(name))
     except RecursionError:
         raise TexError(f"{name}:1:1: groups or environments are nested too deeply") from None

@@ -6,12 +6,11 @@ the result, does not: it neither knows what a manual defines nor follows its fil
 """
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
+from collections import namedtuple
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
 
 NESTING = 60  # groups and environments within each other; manuals have fewer than ten
 EXPANSIONS = 100  # definitions used by definitions used by ...
@@ -28,12 +27,8 @@ class TexError(ValueError):
     """Input that is not converted; the message is one line, ``file:line:column: ...``."""
 
 
-class Place(NamedTuple):
-    """A place in a file; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
+class Place(namedtuple("Place", ["file", "line", "column"])):
+    """A place in a file, by its name; line and column count from 1."""
 
 
 class File:
@@ -53,13 +48,14 @@ class File:
             self.text = " " + self.text[1:]
 
     @classmethod
-    def read(cls, path: Path) -> File:
+    def read(cls, path: str) -> File:
         """The file at a path. Raises OSError if it cannot be read."""
-        content = path.read_bytes()
+        with open(path, "rb") as opened:
+            content = opened.read()
         try:
-            return cls(str(path), content.decode())
+            return cls(path, content.decode())
         except UnicodeDecodeError:
-            return cls(str(path), content.decode("latin-1"), "latin-1")
+            return cls(path, content.decode("latin-1"), "latin-1")
 
     def place(self, offset: int) -> Place:
         line = bisect_right(self._lines, offset)
@@ -72,36 +68,27 @@ class File:
         return self.text[start : end if end >= 0 else None].strip()
 
 
-class Report(NamedTuple):
+class Report(namedtuple("Report", ["position", "text"])):
     """Something to tell of; ``position`` is where the text is that it stands before."""
 
-    position: int
-    text: str
 
-
-class _Origin(NamedTuple):
+class _Origin(namedtuple("_Origin", ["start", "file", "offset", "step", "depth"])):
     """Where text comes from: the character at ``start`` stands at ``offset``, the next one at ``offset + step``.
 
     Text of a definition has the step 0: it comes from the place that uses the
     definition. ``depth`` counts the definitions that it came through.
     """
 
-    start: int
-    file: File
-    offset: int
-    step: int
-    depth: int
-
     def at(self, position: int) -> int:
         return self.offset + self.step * (position - self.start)
 
 
-@dataclass
 class _Traced:
     """Text of which each character is known to come from a file; positions count from 0."""
 
-    text: str
-    origins: list[_Origin]
+    def __init__(self, text: str, origins: list[_Origin]) -> None:
+        self.text = text
+        self.origins = origins
 
     def origin(self, position: int) -> _Origin:
         return self.origins[bisect_right(self.origins, position, key=lambda origin: origin.start) - 1]
@@ -121,13 +108,14 @@ class _Traced:
         return f"{place.file}:{place.line}: {message}: {self.origin(position).file.line(place.line)}"
 
 
-@dataclass
 class _Fragment(_Traced):
-    """Text that is still to be read, or a part of it such as an argument."""
+    """Text that is still to be read, or a part of it such as an argument; ``file`` is set for a whole file."""
 
-    file: File | None = None  # set where this is a whole file
-    position: int = 0  # up to here it has been read
-    emitted: int = 0  # and up to here it has been put out
+    def __init__(self, text: str, origins: list[_Origin], file: File | None = None) -> None:
+        super().__init__(text, origins)
+        self.file = file
+        self.position = 0  # up to here it has been read
+        self.emitted = 0  # and up to here it has been put out
 
     def part(self, start: int, end: int) -> _Fragment:
         """The text from ``start`` to ``end``, with its origins."""
@@ -139,21 +127,23 @@ class _Fragment(_Traced):
         return _Fragment(self.text[start:end], origins)
 
 
-@dataclass
 class _Definition:
     """What a macro stands for: pieces of text, and numbers of arguments between them."""
 
-    body: list[str | int]
-    delimiters: list[str] = field(default_factory=list)  # what ends each argument; "" is a group or one sign
-    head: str = ""  # what has to stand before the first argument
-    default: _Fragment | None = None  # of the first argument, which then is an optional one
+    def __init__(self, body: list[str | int], delimiters: list[str], head: str = "",
+                 default: _Fragment | None = None) -> None:
+        self.body = body
+        self.delimiters = delimiters  # what ends each argument; "" is a group or one sign
+        self.head = head  # what has to stand before the first argument
+        self.default = default  # of the first argument, which then is an optional one
 
 
-@dataclass
 class Source(_Traced):
     """The manual as one text."""
 
-    reports: list[Report]
+    def __init__(self, text: str, origins: list[_Origin], reports: list[Report]) -> None:
+        super().__init__(text, origins)
+        self.reports = reports
 
     def encoding(self, position: int) -> str:
         """The encoding of the file that the text at ``position`` comes from."""
@@ -194,7 +184,7 @@ def raw_macro(text: str, position: int, *, braces: bool) -> tuple[int, int, int]
     return None if end < 0 or 0 <= line_end < end else (start, end, end + 1)
 
 
-def load(path: Path | str, root: Path | None = None, kept: Iterable[str] = ()) -> Source:
+def load(path: str, root: str | None = None, kept: Iterable[str] = ()) -> Source:
     """Read a manual: the file at ``path``, and what it includes relative to ``root`` or else its own folder.
 
     Definitions of the macros in ``kept`` are left out, and reported.
@@ -202,16 +192,20 @@ def load(path: Path | str, root: Path | None = None, kept: Iterable[str] = ()) -
     Raises OSError if the file cannot be opened, TexError if it is empty, if it or an included one
     is not text, if an included one is missing, and where TeX would not get to an end.
     """
-    path = Path(path)
     file = File.read(path)
     if not file.text.strip():
         raise TexError(f"{path}:1:1: an empty file")
-    return _Expander(root or path.parent, set(kept)).run(file)
+    return _Expander(root or os.path.dirname(path), set(kept)).run(file)
 
 
 def from_text(text: str, name: str, kept: Iterable[str] = ()) -> Source:
     """The same for LaTeX text; ``name`` is the file it came from. Raises as load() does."""
-    return _Expander(Path(name).parent, set(kept)).run(File(name, text))
+    return _Expander(os.path.dirname(name), set(kept)).run(File(name, text))
+
+
+def stem(path: str) -> str:
+    """The name of a file, without its folder and without what stands behind the last dot."""
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 _TOKEN = {
@@ -241,7 +235,7 @@ def _comment_end(text: str, start: int) -> int:
 class _Expander:
     """Reads fragments from a stack, as TeX does: a used definition is a new fragment on top."""
 
-    def __init__(self, root: Path, kept: set[str]) -> None:
+    def __init__(self, root: str, kept: set[str]) -> None:
         self.root = root
         self.kept = kept
         self.stack: list[_Fragment] = []
@@ -321,7 +315,10 @@ class _Expander:
         self.stack.append(_Fragment(text, [_Origin(0, origin.file, origin.at(position), 0, origin.depth)]))
 
     def _push_file(self, file: File, text: str) -> None:
-        self.stack.append(_Fragment(text, [_Origin(0, file, 0, 1, 0)], file))
+        fragment = _Fragment(text, [_Origin(0, file, 0, 1, 0)], file)
+        if file.encoding != "utf-8":  # a guess: it may be another of that family
+            self._report(fragment, re.search("[^\0-\x7f]", text).start(), "read as Latin-1, since it is not UTF-8")
+        self.stack.append(fragment)
 
     def _skip_blanks(self, fragment: _Fragment) -> None:
         """Drop what TeX drops behind a control word."""
@@ -561,12 +558,17 @@ class _Expander:
         self._drop(top, _EQUALS.match(top.text, top.position).end())
         other = self._argument(r"\let", fragment, start).text
         definition = self.macros.get(other[1:]) if other.startswith("\\") else None
-        self._define(name, definition or _Definition([other]), fragment, start)
+        self._define(name, definition or _Definition([other], []), fragment, start)
         self._skip_rest_of_line()
 
     def _make_at(self, fragment: _Fragment, start: int) -> None:
         self.at_letters = fragment.text.startswith(r"\makeatletter", start)
         self._take(fragment, start)
+
+    def _group(self, fragment: _Fragment, start: int) -> None:
+        brace = "{" if fragment.text.startswith("\\b", start) else "}"
+        self._take(fragment, start)
+        self._push(brace, fragment, start)
 
     def _xspace(self, fragment: _Fragment, start: int) -> None:
         self._take(fragment, start)
@@ -605,12 +607,12 @@ class _Expander:
         name = match[1].strip() if match else ""
         end = match.end() if match else fragment.position + len(what)
         if what == r"\bibliography":  # what BibTeX made of it
-            name = Path(self.name).stem + ".bbl"
-        candidates = [self.root / f"{name}.tex", self.root / name]
-        path = next((path for path in candidates if path.is_file()), None)
+            name = stem(self.name) + ".bbl"
+        candidates = [os.path.join(self.root, f"{name}.tex"), os.path.join(self.root, name)]
+        path = next((path for path in candidates if os.path.isfile(path)), None)
         if not name or path is None:
-            raise fragment.fail(start, f"{what}: there is no file {name} in {self.root}")
-        if any(f.file and Path(f.file.name).resolve() == path.resolve() for f in self.stack):
+            raise fragment.fail(start, f"{what}: there is no file {name} in {self.root or '.'}")
+        if any(f.file and os.path.realpath(f.file.name) == os.path.realpath(path) for f in self.stack):
             raise fragment.fail(start, f"{what}: {name} includes itself")
         self.included += 1
         if self.included > INCLUSIONS:
@@ -706,6 +708,10 @@ _PRIMITIVES: dict[str, Callable[[_Expander, _Fragment, int], None]] = {
     "DeclareRobustCommand": _Expander._newcommand,
     "newenvironment": _Expander._newenvironment,
     "renewenvironment": _Expander._newenvironment,
+    "begingroup": _Expander._group,
+    "bgroup": _Expander._group,
+    "endgroup": _Expander._group,
+    "egroup": _Expander._group,
     "makeatletter": _Expander._make_at,
     "makeatother": _Expander._make_at,
     "xspace": _Expander._xspace,

@@ -2,8 +2,10 @@
 """What becomes what. Whatever stands in none of these tables is an error.
 
 Signs say what arguments a macro or an environment takes, as pylatexenc has it:
-``{`` one that it needs, ``[`` an optional one, ``*`` a star. A handler gets the
-reader, the node, the flow that it adds to, and the style of the text around it.
+``{`` one that it needs, ``[`` an optional one, ``*`` a star. Two are our own: ``=``
+is a length or a number, as in ``\\parskip=1pt``, and ``raw`` is taken as it stands. A
+handler gets the reader, the node, the flow that it adds to, and the style of the
+text around it.
 """
 from __future__ import annotations
 
@@ -61,8 +63,8 @@ SYMBOLS = {
 # Macros that leave a gap.
 SPACES = {
     ",": "\N{NO-BREAK SPACE}", ":": "\N{NO-BREAK SPACE}", ";": "\N{NO-BREAK SPACE}", "\t": " ", "\n": " ",
-    "\r": " ", "enskip": " ", "enspace": " ", "hfill": " ", "nobreakspace": "\N{NO-BREAK SPACE}", "qquad": " ",
-    "quad": " ", "space": " ", "thinspace": "\N{NO-BREAK SPACE}",
+    "\r": " ", "enskip": " ", "enspace": " ", "hfil": " ", "hfill": " ",
+    "nobreakspace": "\N{NO-BREAK SPACE}", "qquad": " ", "quad": " ", "space": " ", "thinspace": "\N{NO-BREAK SPACE}",
 }
 SPACES_WITH_ARGUMENT = {"hspace": "*{", "hskip": "=", "kern": "="}
 
@@ -74,6 +76,9 @@ ACCENTS = {
     "d": "\N{COMBINING DOT BELOW}", "k": "\N{COMBINING OGONEK}", "r": "\N{COMBINING RING ABOVE}",
     "u": "\N{COMBINING BREVE}", "v": "\N{COMBINING CARON}", "~": "\N{COMBINING TILDE}",
 }
+
+# The same on nothing. Not on what is before them, where a combining mark would go.
+BARE_ACCENTS = {"'": "´", '"': "¨", ".": "˙", "=": "¯", "^": "^", "`": "`", "~": "~"}
 
 # Mathematics that is text, if there is nothing else between the dollars.
 MATH_CHARACTERS = "<>|*=+-/.,:;()[]!?0123456789 "
@@ -119,7 +124,7 @@ STYLES: dict[str, Callable[[int], int]] = {
 
 # Macros whose last argument is text like any other; the others are layout.
 BOXES = {
-    "fbox": "{", "framebox": "[[{", "hbox": "{", "makebox": "[[{", "mbox": "{", "raisebox": "{[[{",
+    "fbox": "{", "framebox": "[[{", "makebox": "[[{", "mbox": "{", "raisebox": "{[[{",
     "resizebox": "*{{{", "rotatebox": "[{{", "scalebox": "{[{",
 }
 # The same on lines of their own.
@@ -132,14 +137,16 @@ CONTAINERS = {
     "large": "", "Large": "", "LARGE": "", "huge": "", "Huge": "",
 }
 
-# Told to the typesetter only, so dropped with their arguments. "=" is a length or a number.
+# Told to the typesetter only, so dropped with their arguments. "=" is a length or a number; that of a box can be there
+# or not, and the group behind it is text like any other.
 LAYOUT = {
     "!": "", "-": "", "/": "", "@": "", "addcontentsline": "{{{", "addtocontents": "{{", "addtocounter": "{{",
     "addtolength": "{{", "allowbreak": "", "baselineskip": "=", "baselinestretch": "", "batchmode": "",
     "bibliographystyle": "{", "bottommargin": "=", "centering": "", "clubpenalty": "=", "cleardoublepage": "",
     "columnsep": "=", "documentclass": "[{", "documentstyle": "[{", "evensidemargin": "=", "fancyfoot": "[{",
-    "fancyhead": "[{", "fancyhf": "{", "footskip": "=", "frenchspacing": "", "fussy": "", "graphicspath": "{",
-    "headheight": "=", "headsep": "=", "hfuzz": "=", "hyphenation": "{", "hyphenpenalty": "=",
+    "fancyhead": "[{", "fancyhf": "{", "fancypagestyle": "{{", "flushbottom": "", "footskip": "=",
+    "frenchspacing": "", "fussy": "", "graphicspath": "{",
+    "headheight": "=", "headsep": "=", "hbox": "=", "hfuzz": "=", "hyphenation": "{", "hyphenpenalty": "=",
     "ignorespaces": "", "includeonly": "{", "indent": "", "leavevmode": "", "leftmargin": "=", "linewidth": "=",
     "maketitle": "", "markboth": "{{", "markright": "{", "newblock": "", "newcounter": "{[", "newlength": "{",
     "nobreak": "", "nocite": "{", "noindent": "", "nolinebreak": "[", "nonfrenchspacing": "", "nopagebreak": "[",
@@ -149,9 +156,10 @@ LAYOUT = {
     "selectfont": "", "setcounter": "{{", "setlength": "{{", "setstretch": "{", "settowidth": "{{",
     "singlespacing": "", "sloppy": "", "stepcounter": "{", "strut": "", "tableofcontents": "", "tabcolsep": "=",
     "textheight": "=", "textwidth": "=", "thispagestyle": "{", "tolerance": "=", "topmargin": "=",
-    "topskip": "=", "twocolumn": "[", "unskip": "", "usepackage": "[{", "vspace": "*{", "widowpenalty": "=",
+    "topskip": "=", "twocolumn": "[", "unskip": "", "vspace": "*{", "widowpenalty": "=",
     "appendix": "", "backmatter": "", "frontmatter": "", "listoffigures": "", "listoftables": "",
-    "mainmatter": "", "makeindex": "", "doublespacing": "", "hypersetup": "{", "pdfinfo": "{", "vfuzz": "=",
+    "mainmatter": "", "makeindex": "", "doublespacing": "", "hypersetup": "{", "pdfinfo": "{", "vbox": "=",
+    "vfuzz": "=", "vtop": "=",
 }
 # The same, and the paragraph ends there.
 PARAGRAPH_ENDS = {
@@ -177,12 +185,18 @@ def _heading(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> No
     reader.heading(node, flow)
 
 
+def _package(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
+    """For the typesetter; but in another encoding than is read here, every letter would be a wrong one."""
+    if reader.words(node, 1) == "inputenc" and reader.argument(node, 0):
+        reader.check_encoding(reader.words(node, 0), node.pos)
+
+
 def _title(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
     reader.title = reader.inlines(reader.argument(node, 0), 0)
 
 
 def _item(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
-    raise reader.fail(node.pos, rf"\{node.macroname} where it cannot stand")
+    reader.misplaced(node, flow, style)
 
 
 def _break(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
@@ -252,7 +266,7 @@ def _image(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None
 
 
 def _caption(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
-    reader.caption(node)
+    reader.caption(node, flow, style)
 
 
 def _mathematics(reader: Reader, node: LatexMacroNode, flow: Flow, style: int) -> None:
@@ -288,6 +302,7 @@ MACROS: dict[str, tuple[str, Callable[[Reader, LatexMacroNode, Flow, int], None]
     "title": ("{", _title),
     "today": ("", _today),
     "url": ("raw", _url),
+    "usepackage": ("[{", _package),
     "verb": ("raw", _verb),
 }
 
@@ -296,7 +311,8 @@ MACROS: dict[str, tuple[str, Callable[[Reader, LatexMacroNode, Flow, int], None]
 
 
 def _list(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
-    flow.block(ItemList(node.environmentname, reader.items(node, "item", style)))
+    kind = {"list": "itemize", "trivlist": "itemize"}.get(node.environmentname, node.environmentname)
+    flow.block(ItemList(kind, reader.items(node, "item", style)))
 
 
 def _bibliography(reader: Reader, node: LatexEnvironmentNode, flow: Flow, style: int) -> None:
@@ -355,6 +371,7 @@ ENVIRONMENTS: dict[str, tuple[str, Callable[[Reader, LatexEnvironmentNode, Flow,
     "figure": ("[", _float),
     "figure*": ("[", _float),
     "itemize": ("", _list),
+    "list": ("{{", _list),
     "longtable": ("[{", _long_table),
     "lstlisting": ("raw", _code),
     "quotation": ("", _quote),
@@ -364,6 +381,7 @@ ENVIRONMENTS: dict[str, tuple[str, Callable[[Reader, LatexEnvironmentNode, Flow,
     "tabular": ("[{", _table),
     "tabular*": ("{[{", _table),
     "thebibliography": ("{", _bibliography),
+    "trivlist": ("", _list),
     "Verbatim": ("raw", _code),
     "verbatim": ("raw", _code),
     "verbatim*": ("raw", _code),
@@ -392,6 +410,3 @@ def accented(letter: str, mark: str) -> str:
     """A letter with a combining mark, as one character if there is one."""
     bare = {"ı": "i", "ȷ": "j"}.get(letter, letter)  # a mark takes the place of the dot
     return unicodedata.normalize("NFC", bare[:1] + mark + bare[1:])
-
-
-__all__ = [name for name in dir() if name.isupper()]
