@@ -15,8 +15,8 @@ from tests.converted import files_of, pages_of, sphinx, text_of
 
 # Few builds, each of many manuals: what takes the time is to start Sphinx.
 BATCH = 10
-MANUALS = settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate], database=None, print_blob=True,
-                   suppress_health_check=list(HealthCheck))
+MANUALS = settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate], database=None,
+                   print_blob=True, suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)
