@@ -62,7 +62,7 @@ for multi in xtables-nft-multi xtables-legacy-multi; do
     done
   fi
 done
-mount -o remount,ro /mnt
+mount -o remount,bind,ro /mnt
 echo ready
 exec cat >/dev/null
 """
