@@ -140,7 +140,7 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
                           (["nft", "add", "table", "inet", "t"], "sudo modprobe nf_tables"),
                           ([BACK_ENDS[iptables], "iptables", "-S"], "sudo modprobe -a iptable_filter ip6table_filter")):
         # /run is the lab's own there, too: iptables keeps its lock in it.
-        test = subprocess.run([*_unshare(), "--net", "env", f"PATH={PATH}", "sh", "-c",
+        test = subprocess.run([*unshare(), "--net", "env", f"PATH={PATH}", "sh", "-c",
                                'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command],
                               capture_output=True, text=True)
         if test.returncode:
@@ -151,7 +151,7 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
     return ""
 
 
-def _unshare() -> list[str]:
+def unshare() -> list[str]:
     """Root needs no user namespace, and could not log in to sshd within one."""
     return ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]
 
@@ -188,7 +188,7 @@ def _end(process: subprocess.Popen) -> None:
 @functools.cache
 def _template() -> subprocess.Popen:
     """The template of all labs of this process."""
-    return _start([*_unshare(), "sh", "-ec", TEMPLATE, "sh", str(PROJECT)], parts=1)
+    return _start([*unshare(), "sh", "-ec", TEMPLATE, "sh", str(PROJECT)], parts=1)
 
 
 def _children(pid: int) -> list[int]:
@@ -244,15 +244,15 @@ class Lab:
                for interface in host.interfaces.values() for address in interface.addresses])
         process = _start(
             [*_enter(_template().pid), "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child",
-             "--mount-proc", "sh", "-ec", ANCHOR, "sh", self._wires(), HOST, " ".join(folders),
+             "--mount-proc", "sh", "-ec", ANCHOR, "sh", self.wires(), HOST, " ".join(folders),
              *(word for host in hosts for word in (host.name, host.role, BACK_ENDS[self.iptables],
-                                                   str(int(self.bridge_nf)), addresses, self._settings(host)))],
+                                                   str(int(self.bridge_nf)), addresses, self.settings(host)))],
             parts=len(hosts))
         self._processes.append(process)
         self.anchor, = _children(process.pid)
         self.hosts = {host.name: Host(self, host, *_children(pid)) for host, pid in zip(hosts, _children(self.anchor))}
 
-    def _wires(self) -> str:
+    def wires(self) -> str:
         """The batch for ip that makes the hosts' network namespaces and the wires between them."""
         batch = [f"netns add {name}" for name in self.topology.hosts]
         for network in self.topology.networks:
@@ -267,7 +267,7 @@ class Lab:
                           f"link set wire{number} master {interface.network} up"]
         return "\n".join(batch)
 
-    def _settings(self, host: topologies.Host) -> str:
+    def settings(self, host: topologies.Host) -> str:
         """The batch for ip that gives a host its bridges, addresses and routes."""
         batch = ["link set lo up"]
         for interface in host.interfaces.values():
