@@ -125,6 +125,11 @@ exec sleep infinity
 """
 
 
+#: Mounts what the hosts have as /etc and /run.
+OVERLAY = ["sh", "-ec", "mkdir /run/upper /run/work; "
+           "mount -t overlay overlay -o lowerdir=/run,upperdir=/run/upper,workdir=/run/work /media"]
+
+
 class LabError(RuntimeError):
     """The lab could not be built, or something in it did not end in time."""
 
@@ -136,13 +141,16 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
     missing = [name for name in programs if not shutil.which(name, path=PATH)]
     if missing:
         return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test"
-    for command, help in ((["true"], "run the tests as root"),
+    for command, help in ((["true"], "run the tests as root: sudo make test"),
+                          (OVERLAY, "sudo modprobe overlay, and without root a kernel of 5.11 or newer"),
+                          (["ip", "-6", "address", "add", "::2", "dev", "lo"],
+                           "start the kernel without ipv6.disable=1, and load the module ipv6"),
                           (["nft", "add", "table", "inet", "t"], "sudo modprobe nf_tables"),
                           ([BACK_ENDS[iptables], "iptables", "-S"], "sudo modprobe -a iptable_filter ip6table_filter")):
         # /run is the lab's own there, too: iptables keeps its lock in it.
         test = subprocess.run([*unshare(), "--net", "env", f"PATH={PATH}", "sh", "-c",
                                'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command],
-                              capture_output=True, text=True)
+                              capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
         if test.returncode:
             return f"{' '.join(command)}: {test.stderr.strip().splitlines()[-1]}; {help}"
     # Not loaded by the tests themselves: it changes how the machine's own bridges are filtered.
