@@ -41,7 +41,7 @@ man: $(MAN)  ## build/man/*.7
 
 test: all  ## build the guide, then run every test
 	@./install-packages.sh test || true
-	@$(PYTHON) -m pytest --numprocesses 4
+	@$(PYTHON) -m pytest --numprocesses 6 --dist worksteal
 
 convert: $(VENV)  ## turn the LaTeX chapter into pages and example files, in build/convert/
 	@$(PYTHON) latex/tex2myst.py latex/securing-xen.tex build/convert

@@ -67,11 +67,12 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     yield start
     for each in runs:
         each.process.kill()
-        each.process.communicate()
+        each.process.wait()
+        each.process.stdout.close()
 
 
 #: What shows, by a part of its command line, how far a run has come; each stays to the end of its lab at least.
-MOMENTS = {"a worker": "import sys;exec", "the template": "mount -t tmpfs tmpfs /mnt", "the anchor": "--kill-child",
+MOMENTS = {"a worker": "import sys;exec", "the template": "cat ", "the anchor": "--kill-child",
            "a host": "sleep infinity", "a probe": "tests/lab/agent.py"}
 
 

@@ -91,14 +91,16 @@ exec cat >/dev/null
 HOST = r"""
 name=$1 role=$2 multi=$3 bridge_nf=$4 addresses=$5 settings=$6
 cd /proc/sys/net
-echo 0 > ipv6/conf/default/accept_dad
-echo 0 > ipv6/conf/all/accept_dad
-echo 0 > ipv6/conf/default/accept_ra
+# Of the interfaces that are there, too, and not only of those to come.
+for file in ipv6/conf/*/accept_dad ipv6/conf/*/accept_ra; do
+  echo 0 > "$file"
+done
 case $role in
 node)
   # The kernel's strict reverse path check, so that what gets in gets in despite it.
-  echo 1 > ipv4/conf/all/rp_filter
-  echo 1 > ipv4/conf/default/rp_filter ;;
+  for file in ipv4/conf/*/rp_filter; do
+    echo 1 > "$file"
+  done ;;
 router | 'border firewall')
   echo 1 > ipv4/ip_forward
   echo 1 > ipv6/conf/all/forwarding ;;
@@ -115,10 +117,11 @@ printf '%s\n' >"$own/fstab" \
   "overlay /run overlay lowerdir=/mnt/$multi:/mnt/run,upperdir=$own/run,workdir=$own/run-work"
 mount --all --fstab "$own/fstab"
 printf '%s\n' "$addresses" > /etc/hosts
-links=$(printf '%s\n' "$settings" 'link show up' | ip -br -batch -)
-# A link carries nothing until the kernel has seen, in its own time, that the other end is up, too.
-while case $links in *DOWN*) ;; *) false ;; esac; do
-  links=$(ip -br link show up)
+state=$(printf '%s\n' "$settings" 'address show up' | ip -batch -)
+# The kernel sees in its own time that the other end of a link is up, too, and listens for who asks for an IPv6 address
+# even later. Until then packets get lost.
+while case $state in *DOWN* | *tentative*) ;; *) false ;; esac; do
+  state=$(ip address show up)
 done
 echo ready
 exec sleep infinity
@@ -284,8 +287,7 @@ class Lab:
                 batch += [f"link add {interface.name} type bridge mcast_snooping 0", f"link set {interface.name} up",
                           f"link set {interface.uplink} master {interface.name} up"]
                 batch += [f"link set {vif} master {interface.name} up" for vif in self._vifs(host, interface)]
-            batch += [f"address add {address} dev {interface.name}" + (" nodad" if ":" in address else "")
-                      for address in interface.addresses]
+            batch += [f"address add {address} dev {interface.name}" for address in interface.addresses]
             batch.append(f"link set {interface.name} up")
         return "\n".join(batch + [f"route add {route}" for route in host.routes])
 
