@@ -48,7 +48,7 @@ cp -r "$1/examples" /mnt/run/examples
 cd /mnt/etc
 # ssh refuses settings of an owner whom it does not know: without root, the machine's root.
 rm -rf ssh/ssh_config.d/* ssh/ssh_host_* ssh/sshd_config.d/* shadow* resolv.conf
-mkdir -p xen
+mkdir -p xen ssh/sshd_config.d /mnt/run/sshd
 : > resolv.conf
 # What the machine has there decides on its own names, not on the lab's.
 echo 'hosts: files dns' > nsswitch.conf
@@ -117,6 +117,9 @@ printf '%s\n' >"$own/fstab" \
   "overlay /run overlay lowerdir=/mnt/$multi:/mnt/run,upperdir=$own/run,workdir=$own/run-work"
 mount --all --fstab "$own/fstab"
 printf '%s\n' "$addresses" > /etc/hosts
+if [ "$role" = node ]; then
+  ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f /etc/ssh/ssh_host_ed25519_key
+fi
 state=$(printf '%s\n' "$settings" 'address show up' | ip -batch -)
 # The kernel sees in its own time that the other end of a link is up, too, and listens for who asks for an IPv6 address
 # even later. Until then packets get lost.

@@ -19,10 +19,8 @@ def why_not() -> str:
 
 
 def prepare(host: Host) -> None:
-    """What a node has anyway, its host key, and the account that the page has the reader make."""
+    """The account that the page has the reader make; a node has its host key anyway."""
     host.sh(f"""
-        mkdir -p /run/sshd /etc/ssh/sshd_config.d
-        ssh-keygen -q -t ed25519 -N '' -C root@{host.name} -f /etc/ssh/ssh_host_ed25519_key
         echo 'relocation:x:{RELOCATION_UID}:{RELOCATION_UID}::/nonexistent:/usr/sbin/nologin' >> /etc/passwd
         echo 'relocation:x:{RELOCATION_UID}:' >> /etc/group
         echo 'relocation:*:19000::::::' >> /etc/shadow
