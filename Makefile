@@ -42,7 +42,7 @@ man: $(MAN)  ## build/man/*.7
 
 test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true
-	@$(PYTHON) -m pytest --numprocesses 4 $(if $(PAGE),--quiet tests/test_transcripts.py -k test_page --page $(PAGE))
+	@$(PYTHON) -m pytest --numprocesses 6 --dist worksteal $(if $(PAGE),--quiet tests/test_transcripts.py -k test_page --page $(PAGE))
 
 update: $(VENV)  ## write what the commands print now into the pages, or into PAGE=source/....md; see git diff
 	@./install-packages.sh test || true

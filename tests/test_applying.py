@@ -176,9 +176,12 @@ def test_undo_in_undoes(make_lab, packet_filter):
     before = host.rules()
     undo_command = (["nft", "delete", "table", "inet", "domain_0"] if packet_filter == "nftables"
                     else ["sh", "iptables.sh", "undo", "domain-0/firewall"])
-    host.run("sh", "undo-in.sh", "1", *undo_command)
+    # However long the applying takes, the undoing comes after it.
+    host.sh("mkfifo /run/go")
+    host.run("sh", "undo-in.sh", "1", "sh", "-c", 'cat /run/go; exec "$@"', "sh", *undo_command)
     apply(host, packet_filter, "domain-0/firewall")
     assert host.rules() != before
+    host.sh("echo >/run/go")
     until(lambda: host.rules() == before, "the rules are undone")
     late = host.run("sh", "undo-in.sh", "cancel", check=False)
     assert late.returncode == 1 and "nothing is waiting" in late.stderr
