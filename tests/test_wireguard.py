@@ -165,7 +165,8 @@ def test_with_domain_0s_firewall(make_tunnel, packet_filter):
     def end_sessions(endpoint: str) -> None:
         """Begin anew, with no connection tracked; node-a will send to that address of node-b."""
         for name in ("node-a", "node-b"):
-            lab[name].sh("wg-quick down wg0; wg-quick up wg0; conntrack -F")
+            wireguard.restart(lab[name])
+            lab[name].run("conntrack", "-F")
         lab["node-a"].sh(f"wg set wg0 peer $(wg show wg0 peers) endpoint {endpoint}:51820")
 
     for first, second in ((DOMAIN_0, RULES), (RULES, DOMAIN_0)):
@@ -231,7 +232,7 @@ def test_a_stranger_gets_no_answer(make_tunnel):
     succeed(relocation(lab, ("outsider",), INNER_B))
     key = stranger.sh("wg pubkey </etc/wireguard/private-key").stdout.strip()
     receiver.sh(f"wg set wg0 peer {key} remove")
-    stranger.sh("wg-quick down wg0; wg-quick up wg0")
+    wireguard.restart(stranger)
     fail(relocation(lab, ("outsider",), INNER_B))
     transfer = stranger.run("wg", "show", "wg0", "transfer").stdout.split()
     assert transfer[1] == "0" and int(transfer[2]) > 0, "asked, and got no answer"

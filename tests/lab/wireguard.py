@@ -12,6 +12,7 @@ import shutil
 import subprocess
 
 from tests.lab.namespaces import PATH, Host, unshare
+from tests.lab.wait import until
 
 
 @functools.cache
@@ -47,3 +48,11 @@ def configure(host: Host, text: str, peer_key: str) -> None:
     text = re.sub("^PublicKey =.*", f"PublicKey = {peer_key}", text, flags=re.MULTILINE)
     host.run("tee", "/etc/wireguard/wg0.conf", input=text)
     host.sh("python3 check_values.py /etc/wireguard/wg0.conf; wg-quick up wg0")
+
+
+def restart(host: Host) -> None:
+    """Take the interface down and bring it up again, with new sessions."""
+    host.sh("wg-quick down wg0")
+    # wireguard-go ends after its interface has gone, and its socket with it.
+    until(lambda: host.run("test", "-e", "/run/wireguard/wg0.sock", check=False).returncode, "the old one has ended")
+    host.sh("wg-quick up wg0")
