@@ -21,11 +21,16 @@ NETFILTER_PERSISTENT = "iptables-restore </etc/iptables/rules.v4; ip6tables-rest
 
 
 def nftables_service(host: Host, *verbs: str) -> None:
-    """What systemd runs for a verb of ``systemctl``: the lines of the unit's own file and of its drop-ins.
+    """``systemctl VERB nftables``, for each verb in turn."""
+    systemctl(host, f"{UNIT} /etc/systemd/system/nftables.service.d/*.conf", *verbs)
+
+
+def systemctl(host: Host, files: str, *verbs: str) -> None:
+    """What systemd runs for a verb of ``systemctl``: the lines of a unit's own file and of its drop-ins.
 
     An empty line takes back those before it (systemd.service(5), ExecStart=).
     """
-    lines = host.sh(f"cat {UNIT} /etc/systemd/system/nftables.service.d/*.conf 2>/dev/null || true").stdout.splitlines()
+    lines = host.sh(f"cat {files} 2>/dev/null || true").stdout.splitlines()
     for verb in verbs:
         commands: list[str] = []
         for line in lines:
@@ -140,6 +145,22 @@ def test_a_stop_of_nftables_service_opens_the_host_and_the_ways_round_do_not(lab
             "printf '[Service]\\nExecStop=\\n' >/etc/systemd/system/nftables.service.d/stop.conf")
     nftables_service(node, "start", "stop")
     fail(refused(lab))
+
+
+@pytest.mark.parametrize("packet_filter", ["nftables"])
+def test_a_unit_of_our_own_loads_ours_and_leaves_others_alone(lab):
+    """Beside firewalld, for one, whose unit and nftables.service exclude each other."""
+    node = lab["node-b"]
+    keep_nft(node, *RULES)
+    node.sh(OTHERS)
+    own = "domain-0/xen-rules.service"
+    systemctl(node, own, "start")
+    loaded = node.rules()
+    fail(refused(lab))
+    succeed(admitted(lab))
+    systemctl(node, own, "reload", "stop", "start")
+    assert node.rules() == loaded
+    assert others(node) == [True, True, True]
 
 
 @pytest.mark.parametrize("packet_filter", ["iptables-nft", "iptables-legacy"])

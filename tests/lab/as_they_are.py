@@ -23,7 +23,7 @@ class Rules:
 
     ``accepts_first`` says that an accept of these rules spares a packet the rest of ``INPUT``, at the end of
     which the example for iptables has its jump. ``close`` is the script that closes port 8002 to everybody
-    again, and ``admit`` the one that then admits the management network on its own card.
+    again, and ``admit`` the one that then admits the management network, as the page tells it.
     """
 
     name: str
@@ -150,14 +150,10 @@ FIREWALLD_CLOSE = """
     nft flush chain inet firewalld filter_IN_public_allow
     nft add rule inet firewalld filter_IN_public_allow tcp dport '{ 22, 5900 }' accept
 """
-#: A zone for the management card, with the two rich rules that the page has.
+#: ``firewall-cmd --add-rich-rule='rule family=… source address=… port port=8002 protocol=tcp accept'``
 FIREWALLD_ADMIT = """
-    nft add chain inet firewalld filter_IN_xen
-    nft insert rule inet firewalld filter_INPUT_ZONES iifname eth1 goto filter_IN_xen
-    nft add rule inet firewalld filter_IN_xen ip saddr 192.168.1.0/24 tcp dport 8002 accept
-    nft add rule inet firewalld filter_IN_xen ip6 saddr 2001:db8:1::/64 tcp dport 8002 accept
-    nft add rule inet firewalld filter_IN_xen meta l4proto '{ icmp, ipv6-icmp }' accept
-    nft add rule inet firewalld filter_IN_xen reject with icmpx admin-prohibited
+    nft add rule inet firewalld filter_IN_public_allow ip saddr 192.168.1.0/24 tcp dport 8002 accept
+    nft add rule inet firewalld filter_IN_public_allow ip6 saddr 2001:db8:1::/64 tcp dport 8002 accept
 """
 
 # Docker 20.10 with its one network and no container. By default it does nothing over IPv6.
