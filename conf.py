@@ -79,6 +79,8 @@ latex_elements = {
 \usepackage{microtype}
 \setlength{\emergencystretch}{4em}
 \setlength{\tymin}{3em}
+% The label of a tab, or a term, does not stand alone at the foot of a page.
+\AddToHook{cmd/sphinxlineitem/before}{\needspace{4\baselineskip}}
 \vfuzz=2pt
 \makeatletter
 \renewcommand*\l@subsection{\@dottedtocline{2}{1.5em}{2.8em}}
