@@ -178,7 +178,9 @@ def test_docker_and_the_guests_of_a_bridge(make_lab, packet_filter):
     apply(node, packet_filter, DOMAIN_0)
     succeed(guest, "without Docker: ")
     RULES["Docker"].load(node)
+    before = node.rules()
     assert verdicts(guest) == {"guest -> outsider": "filtered"}
+    assert node.rules() == before, "a policy that was used is the same policy"
     node.sh(f"iptables -I DOCKER-USER -i xenbr0 -o xenbr0 -j ACCEPT; {NO_PUBLISHED_PORTS}")
     succeed(guest, "with rules in DOCKER-USER: ")
 
