@@ -81,6 +81,8 @@ latex_elements = {
 \usepackage{microtype}
 \setlength{\emergencystretch}{4em}
 \setlength{\tymin}{3em}
+% The label of a tab, or a term, does not stand alone at the foot of a page.
+\AddToHook{cmd/sphinxlineitem/before}{\needspace{4\baselineskip}}
 \vfuzz=2pt
 \newcommand{\DUroleevidence}[1]{{\scriptsize#1}}
 \makeatletter

@@ -151,13 +151,51 @@ def test_a_kill_between_the_two_leaves_each_family_whole_and_running_again_mends
 
 
 @pytest.mark.parametrize("arguments", [[], ["apply"], ["remove", "domain-0/firewall"], ["apply", "domain-0/nothing"],
-                                       ["apply", "domain-0/firewall.v4"]])
+                                       ["apply", "domain-0/firewall.v4"], ["save"], ["restore", "domain-0/nothing"],
+                                       ["save", "domain-0/firewall"]])
 def test_iptables_usage(make_lab, arguments):
     host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
     before = host.rules()
     failed = host.run("sh", "iptables.sh", *arguments, check=False)
     assert failed.returncode == 2 and len(failed.stderr.splitlines()) == 1
     assert host.rules() == before
+
+
+@pytest.mark.parametrize("back_end", ["iptables-nft", "iptables-legacy"])
+def test_iptables_restores_what_it_saved(make_lab, back_end):
+    """Rules of others too, and both families; of a host without rules, none."""
+    host = host_for(make_lab, "domain-0/firewall", back_end)
+    saved = [host.rules()]
+    host.run("sh", "iptables.sh", "save", "/run/0")
+    host.sh("iptables -A INPUT -s 192.0.2.1 -j DROP; iptables -P FORWARD DROP; ip6tables -N OTHERS")
+    host.run("sh", "iptables.sh", "apply", "domain-0/firewall")
+    saved.append(host.rules())
+    host.run("sh", "iptables.sh", "save", "/run/1")
+    for number, other in ((0, 1), (1, 0), (0, 1)):
+        assert host.rules() == saved[other]
+        host.run("sh", "iptables.sh", "restore", f"/run/{number}")
+        assert host.rules() == saved[number]
+
+
+def test_iptables_restores_what_it_can(make_lab):
+    """A fault in one family does not keep the other."""
+    host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
+    host.run("sh", "iptables.sh", "save", "/run/before")
+    for family, faulty, command in (("v4", "v6", "iptables"), ("v6", "v4", "ip6tables")):
+        host.sh(f"iptables -A INPUT -p 99 -j DROP; ip6tables -A INPUT -p 99 -j DROP; "
+                f"cp /run/before.{family} /run/half.{family}; echo nonsense >/run/half.{faulty}")
+        failed = host.run("sh", "iptables.sh", "restore", "/run/half", check=False)
+        assert failed.returncode == 1 and "not all of /run/half.v4" in failed.stderr
+        assert "99" not in host.run(command, "-S").stdout
+
+
+def test_iptables_saves_all_or_nothing(make_lab):
+    """What was saved before stays, and no half of it is taken for the whole."""
+    host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
+    host.sh("ln -sf /bin/false /run/bin/ip6tables-save")
+    failed = host.run("sh", "iptables.sh", "save", "/run/before", check=False)
+    assert failed.returncode == 1 and "cannot be saved" in failed.stderr
+    host.sh("! [ -e /run/before.v4 ] && ! [ -e /run/before.v6 ]")
 
 
 def test_iptables_checks_the_values_first(make_lab):

@@ -447,7 +447,8 @@ def _without_empty_tables(text: str) -> str:
     What is left is sorted, since tables and chains are listed in the order of
     their making, which means nothing.
     """
-    lines = [line for line in text.splitlines()
+    # A policy's line has its counters, asked for or not.
+    lines = [re.sub(r"^(:\S+ \S+) \[.*\]$", r"\1", line) for line in text.splitlines()
              if line and not line.startswith(("#", "*")) and line != "COMMIT"
              and not re.match(r":[A-Z]+ ACCEPT ", line)]
     # A table is listed down to its closing brace; the legacy back ends' lines stand by themselves.
