@@ -8,14 +8,13 @@ import subprocess
 import pytest
 
 from tests import guide
-from tests.lab import as_they_are, sshd
+from tests.lab import as_they_are, namespaces, skip
 from tests.lab.as_they_are import RULES
 from tests.lab.cycle import fail, succeed, verdicts
 from tests.lab.filters import apply, iptables_of, undo
 from tests.lab.namespaces import Host, Lab
-from tests.test_transcripts import blocks
+from tests.transcripts import hosts, session
 from tests.transcripts import page as pages
-from tests.transcripts import session
 
 DOMAIN_0 = "domain-0/firewall"
 ISOLATED = "isolated-management-network"
@@ -191,18 +190,15 @@ PAGES = [(page, rules) for page in ("considerations", f"scenarios/{ISOLATED}") f
 
 
 @pytest.mark.parametrize(("name", "rules"), PAGES, ids=[" - ".join(case) for case in PAGES])
-def test_the_pages_are_as_true_beside_the_rules_of_others(make_lab, name, rules):
-    """Line by line, on nodes that have them. The chapter's commands, which are of iptables, are left out."""
+def test_the_pages_are_as_true_beside_the_rules_of_others(name, rules):
+    """Line by line, on nodes that have them and br_netfilter. The chapter's commands, which are of iptables, are left out."""
     page = guide.pages()[name]
-    commands = [command for block in pages.transcripts(blocks(page), "nftables") for command in pages.commands(block)]
+    commands = [command for block in pages.transcripts(guide.blocks(page), "nftables")
+                for command in pages.commands(block)]
     commands = list(itertools.takewhile(lambda command: "iptables" not in command.text, commands))
-    lab = make_lab(page.metadata["topology"])
-    for host in page.metadata.get("sshd", "").split():
-        if reason := sshd.why_not():
-            pytest.skip(reason)
-        sshd.prepare(lab[host])
-        sshd.start(lab[host])
-    for host in lab.hosts.values():
-        if host.described.role == "node":
-            RULES[rules].load(host)
-    assert not session.run(lab, commands)
+    skip.without_lab(namespaces.why_not(bridge_nf=True) or hosts.why_not(page.metadata, "nftables", commands))
+    with hosts.of_page(page.metadata, "nftables", bridge_nf=True) as lab:
+        for host in lab.hosts.values():
+            if host.described.role == "node":
+                RULES[rules].load(host)
+        assert session.run(lab, commands).failures == []

@@ -49,19 +49,11 @@ class TabsAsDefinitionList(SphinxPostTransform):
 
     def run(self, **kwargs: object) -> None:
         for tabs in list(self.document.findall(_is_tabs)):
-            panels = labelled_panels(tabs)
-            for _, panel in panels[:-1]:
-                panel += _room_for_a_label()
-            tabs.replace_self([_room_for_a_label(), nodes.definition_list("", *(
+            tabs.replace_self(nodes.definition_list("", *(
                 nodes.definition_list_item(
                     "", nodes.term("", "", *label.children), nodes.definition("", *panel.children))
-                for label, panel in panels
-            ), classes=["tabs"])])
-
-
-def _room_for_a_label() -> nodes.raw:
-    """On paper, a label goes to the next page with its content: LaTeX breaks pages below it otherwise."""
-    return nodes.raw("", "\\needspace{6\\baselineskip}\n", format="latex")
+                for label, panel in labelled_panels(tabs)
+            ), classes=["tabs"]))
 
 
 def _is_tabs(node: nodes.Node) -> bool:

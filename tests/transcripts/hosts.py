@@ -37,9 +37,9 @@ def why_not(metadata: Mapping[str, str], packet_filter: str, commands: Iterable[
 
 
 @contextmanager
-def of_page(metadata: Mapping[str, str], packet_filter: str) -> Iterator[Lab]:
+def of_page(metadata: Mapping[str, str], packet_filter: str, bridge_nf: bool = False) -> Iterator[Lab]:
     """A lab with the hosts of a page, for one packet filter; ends with the block."""
-    with Lab(metadata["topology"], iptables_of(packet_filter or FILTERS[0])) as lab:
+    with Lab(metadata["topology"], iptables_of(packet_filter or FILTERS[0]), bridge_nf) as lab:
         for name in metadata.get("sshd", "").split():
             sshd.prepare(lab[name])
             sshd.start(lab[name])
