@@ -184,6 +184,18 @@ def test_docker_and_the_guests_of_a_bridge(make_lab, packet_filter):
     succeed(guest, "with rules in DOCKER-USER: ")
 
 
+def test_firewalld_and_the_guests_of_a_bridge(make_lab):
+    """With br_netfilter it refuses to forward what only crosses the bridge."""
+    lab = make_lab(ISOLATED, bridge_nf=True)
+    lab["outsider"].listen(80)
+    guest = {"guest -> outsider": lambda: lab["guest-a"].probe("203.0.113.66", 80)}
+    succeed(guest, "without firewalld: ")
+    RULES["firewalld"].load(lab["node-a"])
+    fail(guest, "with firewalld: ")
+    lab["node-a"].sh("echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables")
+    succeed(guest, "without br_netfilter: ")
+
+
 #: The pages, and the rules beside which their transcripts are run with nftables: those that take long, with one.
 PAGES = [(page, rules) for page in ("considerations", f"scenarios/{ISOLATED}") for rules in RULES] + [
     ("scenarios/subnet-behind-a-firewall", "ufw"), ("scenarios/untrusted-subnet", "firewalld")]
@@ -191,13 +203,17 @@ PAGES = [(page, rules) for page in ("considerations", f"scenarios/{ISOLATED}") f
 
 @pytest.mark.parametrize(("name", "rules"), PAGES, ids=[" - ".join(case) for case in PAGES])
 def test_the_pages_are_as_true_beside_the_rules_of_others(name, rules):
-    """Line by line, on nodes that have them and br_netfilter. The chapter's commands, which are of iptables, are left out."""
+    """Line by line, on nodes that have them. The chapter's commands, which are of iptables, are left out.
+
+    With br_netfilter, but beside firewalld, which then refuses the guests' packets.
+    """
     page = guide.pages()[name]
     commands = [command for block in pages.transcripts(guide.blocks(page), "nftables")
                 for command in pages.commands(block)]
     commands = list(itertools.takewhile(lambda command: "iptables" not in command.text, commands))
-    skip.without_lab(namespaces.why_not(bridge_nf=True) or hosts.why_not(page.metadata, "nftables", commands))
-    with hosts.of_page(page.metadata, "nftables", bridge_nf=True) as lab:
+    bridge_nf = rules != "firewalld"
+    skip.without_lab(namespaces.why_not(bridge_nf=bridge_nf) or hosts.why_not(page.metadata, "nftables", commands))
+    with hosts.of_page(page.metadata, "nftables", bridge_nf) as lab:
         for host in lab.hosts.values():
             if host.described.role == "node":
                 RULES[rules].load(host)
