@@ -207,7 +207,8 @@ OPERATORS = (
         one_of({"input": "forward", "forward": "input", "output": "input", "prerouting": "input"}, "(?<=hook )"),
         one_of({"INPUT": "FORWARD", "FORWARD": "INPUT", "OUTPUT": "INPUT"}, "(?<=^-[AI] )"))),
     Operator("place", "before or behind the rules of others", RULES, any_of(
-        one_of({"- 10": "+ 10", "priority raw": "priority filter", "priority filter;": "priority filter - 20;"}, "", ""),
+        one_of({"raw": "filter", "filter;": "filter - 20;"}, "(?<=priority )", ""),
+        each("(?<=priority filter )- ", "+ "),
         one_of({"-I": "-A"}, "^"), each(r"^-A (?=(?:INPUT|OUTPUT|FORWARD) )", "-I "))),
     Operator("number", "a hop limit, type, rate or mark that is off by one", RULES, any_of(
         each(r"((?:hoplimit|--hl-eq|-type|rate|--limit|burst|--limit-burst) )(\d+)", plus(-1)),

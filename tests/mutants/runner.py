@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -85,12 +84,12 @@ def pytest_status(folder: Path, arguments: list[str]) -> tuple[int, str]:
     process = subprocess.Popen(
         [*limited, sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments],
         cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True)
+        text=True)
     try:
         said, _ = process.communicate(timeout=HUNG)
         return process.returncode, said
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()  # the lab ends with it
         process.communicate()
         return FAILED, "hung"
 
@@ -138,17 +137,20 @@ def run(root: Path, mutants: Iterable[Mutant], tests_of: Callable[[str], list[st
             with copies.holding(mutant) as copy:
                 return pytest_status(copy, tests_of(file))
 
-        files = {" ".join(tests_of(mutant.file)): mutant.file for mutant in left}
-        for file, (code, said) in zip(files.values(), pool.map(lambda file: status(None, file), files.values())):
-            if code != PASSED:
-                raise RunnerError(f"without a mutant the tests of {file} do not pass:\n{said}")
-        started = time.monotonic()
-        running = {pool.submit(status, mutant, mutant.file): mutant for mutant in left}
-        for number, future in enumerate(as_completed(running), 1):
-            mutant, (code, said) = running[future], future.result()
-            if code not in (PASSED, FAILED, BROKEN):
-                raise RunnerError(f"{mutant}: pytest ended with status {code}:\n{said}")
-            (result.survived if code == PASSED else result.caught).append(mutant)
-            progress(f"{number} of {len(left)} mutants, {time.monotonic() - started:.0f} s: "
-                     f"{'survives' if code == PASSED else 'caught'}: {mutant}")
+        try:
+            files = {" ".join(tests_of(mutant.file)): mutant.file for mutant in left}
+            for file, (code, said) in zip(files.values(), pool.map(lambda file: status(None, file), files.values())):
+                if code != PASSED:
+                    raise RunnerError(f"without a mutant the tests of {file} do not pass:\n{said}")
+            started = time.monotonic()
+            running = {pool.submit(status, mutant, mutant.file): mutant for mutant in left}
+            for number, future in enumerate(as_completed(running), 1):
+                mutant, (code, said) = running[future], future.result()
+                if code not in (PASSED, FAILED, BROKEN):
+                    raise RunnerError(f"{mutant}: pytest ended with status {code}:\n{said}")
+                (result.survived if code == PASSED else result.caught).append(mutant)
+                progress(f"{number} of {len(left)} mutants, {time.monotonic() - started:.0f} s: "
+                         f"{'survives' if code == PASSED else 'caught'}: {mutant}")
+        finally:
+            pool.shutdown(cancel_futures=True)  # where something went wrong, or somebody pressed Ctrl-C
     return result
