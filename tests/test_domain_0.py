@@ -183,8 +183,11 @@ def test_a_router_is_found(start, packet_filter):
 def test_a_packet_of_no_connection_gets_no_answer(start, packet_filter):
     """Answers to what is invalid help only whoever sends it."""
     lab = start("domain-0")
-    odd = {address: (lambda address=address: lab["outsider"].ask(do="odd_packet", address=address, port=8002)["verdict"])
-           for address in (NODE, NODE6)}
+
+    def answer(address: str) -> str:
+        return lab["outsider"].ask(do="odd_packet", address=address, port=8002)["verdict"]
+
+    odd = {address: (lambda address=address: answer(address)) for address in (NODE, NODE6)}
     assert set(verdicts(odd).values()) == {"refused"}
     apply(lab["node-a"], packet_filter, FIREWALL)
     assert lab["outsider"].probe(NODE, 8002) == "refused"

@@ -7,9 +7,11 @@ from fnmatch import fnmatch
 #: What decides nothing: the hosts of the lab are made of the one, and the other is a licence.
 EXEMPT = ("*/topology.toml", "LICENSE")
 
-#: Rules are the same with bridged packets passed to iptables or not, and for both back ends of iptables.
-NFT = "not iptables and not bridge-nf-on"
-IPTABLES = "not nftables and not iptables-legacy and not bridge-nf-on"
+#: Rules are the same with bridged packets passed to iptables or not, and for both back ends of iptables. Left out
+#: are also the tests that do again what others do, to see the moment of applying or the time after a boot.
+ONCE = "not bridge-nf-on and not applied_again and not boot"
+NFT = f"not iptables and {ONCE}"
+IPTABLES = f"not nftables and not iptables-legacy and {ONCE}"
 
 ISOLATED = "tests/test_isolated_management_network.py"
 SUBNET = "tests/test_subnet_behind_a_firewall.py"
