@@ -2,6 +2,7 @@
 """Runs the tests that concern a mutant, on a private copy of the project that holds it."""
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -45,6 +46,7 @@ class Copies:
     def __init__(self, root: Path, workers: int):
         self.root = root
         self.workers = workers
+        self._times = itertools.count(1)
 
     def __enter__(self) -> Copies:
         self._folder = tempfile.TemporaryDirectory(prefix="mutants-")
@@ -69,6 +71,8 @@ class Copies:
             path = copy / "examples" / mutant.file
             original = path.read_bytes()
             path.write_text(mutant.text, encoding="utf-8")
+            # Python keeps compiled modules, and knows the time of a source by the second.
+            os.utime(path, (next(self._times),) * 2)
             try:
                 yield copy
             finally:
@@ -79,7 +83,8 @@ class Copies:
 
 def pytest_status(folder: Path, arguments: list[str]) -> tuple[int, str]:
     """Run pytest in a copy until the first failure; its exit status and what it said. Hung is FAILED."""
-    environment = os.environ | {"CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"CI": "true", "PYTHONDONTWRITEBYTECODE": "",
+                                "PYTHONPYCACHEPREFIX": f"{folder}/compiled"}
     limited = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh"]
     process = subprocess.Popen(
         [*limited, sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments],
