@@ -189,8 +189,14 @@ def test_a_node_forwards_nothing_in_either_direction(start, packet_filter):
                "out": lambda: arrives(other, outsider, "203.0.113.66", 80),
                "in over IPv6": lambda: arrives(outsider, other, "2001:db8:1::2", 8002),
                "out over IPv6": lambda: arrives(other, outsider, "2001:db8:2::66", 80)}
+    # By way of the node, and yet not its management network's business.
+    lab["guest-a"].listen(80)
+    outsider.sh("for i in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 > $i; done; "
+                "ip route add 203.0.113.101 via 203.0.113.11; ip route add 2001:db8:2::101 via 2001:db8:2::11")
+    wanted = {address: (lambda address=address: outsider.probe(address, 80))
+              for address in ("203.0.113.101", "2001:db8:2::101")}
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
-                 attacks, {})
+                 attacks, wanted)
 
 
 def test_a_node_that_forwards_is_no_way_in(start, packet_filter):

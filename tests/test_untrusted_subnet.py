@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab import sshd
 from tests.lab.cycle import assert_cycle, fail, succeed
-from tests.lab.filters import apply, undo
+from tests.lab.filters import accept_before, apply, undo
 from tests.lab.namespaces import Lab
 from tests.lab.wait import until
 
@@ -36,6 +36,7 @@ def test_relocation_disabled_in_the_filter(start, packet_filter):
     node.listen(8002)
     node.listen(22)
     lab["outsider"].listen(8002)
+    accept_before(node)
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  over_the_network(lab) | to_an_impostor(lab),
                  {"loopback": lambda: node.probe("127.0.0.1", 8002), "loopback, IPv6": lambda: node.probe("::1", 8002),
@@ -79,6 +80,7 @@ def needs_sshd():
 def test_through_the_tunnel_open_in_clear_refused(start, packet_filter, needs_sshd):
     lab = start(SCENARIO)
     sender, receiver = lab["node-a"], lab["node-b"]
+    lab["outsider"].listen(8002)
     for node in (sender, receiver):
         apply(node, packet_filter, FIREWALL)
     tunnel = with_tunnel(lab)
@@ -88,6 +90,9 @@ def test_through_the_tunnel_open_in_clear_refused(start, packet_filter, needs_ss
     fail(over_the_network(lab))
     fail({f"{name} -> the tunnel's end": (lambda name=name: lab[name].probe(NODE_A, 8012))
           for name in ("outsider", "guest-a", "node-b")})
+    for host, targets in ((lab["outsider"], (NODE_B, NODE_B6)), (receiver, ("203.0.113.66", "2001:db8:2::66"))):
+        for target in targets:  # in and out, it is as if nothing listened
+            assert host.ask(do="refusal", address=target, port=8002)["refusal"] == "reset"
     tunnel.stderr.close()
 
 
