@@ -214,7 +214,7 @@ def test_what_is_refused_is_logged_at_a_limited_rate(start, packet_filter, addre
 
     def logged() -> int:
         if packet_filter == "nftables":
-            found = re.search(r"counter packets (\d+) .*log prefix", node.run("nft", "list", "ruleset").stdout)
+            found = re.search(r"counter packets (\d+) .*\blog\b", node.run("nft", "list", "ruleset").stdout)
         else:
             found = re.search(r"^ *(\d+) .* LOG ", node.run(iptables, "-nvL", "DOMAIN-0").stdout, re.MULTILINE)
         return int(found[1])

@@ -44,7 +44,9 @@ TESTS: dict[str, list[str]] = {
                                            "-k", "admits or subnet-behind-a-firewall-nftables"],
     "untrusted-subnet/firewall.nft": [UNTRUSTED, TOGETHER, *only(NFT, "untrusted-subnet")],
     "untrusted-subnet/firewall.v?": [UNTRUSTED, TOGETHER, *only(IPTABLES, "untrusted-subnet")],
-    "untrusted-subnet/*": [UNTRUSTED, "-k", f"not in_the_filter and {NFT}"],
+    "untrusted-subnet/xend-config*.sxp": [UNTRUSTED, "-k", f"(xend or tunnel) and not account and {NFT}"],
+    "untrusted-subnet/sshd-relocation.conf": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],
+    "untrusted-subnet/tunnel.sh": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],
     "iptables.sh": ["tests/test_applying.py", "-k", "(usage or checks or domain-0 or isolated or iptables_ or kill)"
                     " and not undo_in and not nftables and not iptables-legacy and not bridge-nf-on"],
     "undo-in.sh": ["tests/test_applying.py", "-k", "undo_in and not iptables"],

@@ -89,7 +89,7 @@ def wider(match: re.Match[str]) -> str:
 def narrower(match: re.Match[str]) -> str:
     """The lower half of a network; an address has none."""
     network = ipaddress.ip_network(match[0])
-    return str(network) if network.num_addresses == 1 else str(next(network.subnets()))
+    return match[0] if network.num_addresses == 1 else str(next(network.subnets()))
 
 
 NETWORK = r"(?<![\w:.[])(?:(?:\d+\.){3}\d+|[0-9a-f]*:[0-9a-f:]+)(?:/\d+)?(?![\w:.])"
