@@ -35,10 +35,10 @@ EACH = {
     "decision": ("x.sh", 'if [ "$1" = a ]; then\n    exit 2\nfi', ['if [ "$1" != a ]; then', "exit 0"]),
     "removed": ("x.sh", "# why\nset -eu\nexit", [""]),
     "swapped": ("x.nft", "tcp dport 22 accept\n# a comment\ndrop\ndrop", ["drop\ntcp dport 22 accept"]),
-    "python": ("x.py", "a = 1 if not b and c in d else True",
-               ["a = 1 if b and c in d else True", "a = 1 if not b or c in d else True",
-                "a = 1 if not b and c not in d else True", "a = 2 if not b and c in d else True",
-                "a = 1 if not b and c in d else False"]),
+    "python": ("x.py", "a = 1 if not b and c in d[2] else True",
+               ["a = 1 if b and c in d[2] else True", "a = 1 if not b or c in d[2] else True",
+                "a = 1 if not b and c not in d[2] else True", "a = 2 if not b and c in d[2] else True",
+                "a = 1 if not b and c in d[2] else False"]),
 }
 
 

@@ -152,7 +152,8 @@ def one_family(text: str) -> Iterator[str]:
 
 
 def python_edits(text: str) -> Iterator[str]:
-    """What decides in a program: comparisons, ``and``, ``or``, ``not``, numbers, and truth values."""
+    """What decides in a program: comparisons, ``and``, ``or``, ``not``, truth values, and numbers that are compared
+    or returned."""
     starts = [0]
     for line in text.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -165,7 +166,10 @@ def python_edits(text: str) -> Iterator[str]:
         for match in re.finditer(pattern, source[start:end]):
             yield (source[:start + match.start()] + words[match.group()] + source[start + match.end():]).decode()
 
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    deciding = {id(value) for node in ast.walk(tree) if isinstance(node, ast.Compare | ast.Return | ast.IfExp)
+                for value in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             for first, second in zip([node.left, *node.comparators], node.comparators):
                 yield from change(*between(first, second), rb"not in|is not|[<>=!]+|in|is", COMPARISONS)
@@ -175,7 +179,8 @@ def python_edits(text: str) -> Iterator[str]:
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             start = starts[node.lineno - 1] + node.col_offset
             yield from change(start, start + 4, rb"not ", {b"not ": b""})
-        elif isinstance(node, ast.Constant) and isinstance(node.value, int):
+        elif isinstance(node, ast.Constant) and (isinstance(node.value, bool)
+                                                 or isinstance(node.value, int) and id(node) in deciding):
             start, end = (starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset)
             new = {True: "False", False: "True"}[node.value] if isinstance(node.value, bool) else str(node.value + 1)
             yield (source[:start] + new.encode() + source[end:]).decode()
@@ -228,7 +233,8 @@ OPERATORS = (
         each(r"(?<=exit )[1-9]|(?<=return )[1-9]", "0"))),
     Operator("removed", "a line less", RULES + SXP + SSHD + SHELL, no_line),
     Operator("swapped", "two neighbouring rules of different verdicts in the other order", RULES, swapped, whole=True),
-    Operator("python", "a comparison, a logical word, a number or a truth value", PYTHON, python_edits, whole=True),
+    Operator("python", "a comparison, a logical word, a truth value, or a number that is compared or returned", PYTHON,
+             python_edits, whole=True),
 )
 
 
