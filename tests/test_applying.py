@@ -66,6 +66,8 @@ def test_a_failure_half_way_leaves_the_old_rules(make_lab, packet_filter, name, 
             "sh", "iptables.sh", "apply", name, check=False)
         assert failed.returncode == 1
         assert host.rules() == before, failed.stderr
+        if ending != "nft":
+            assert f"iptables.sh: {name}.{ending} was not accepted" in failed.stderr
         host.sh(f"cp /run/good {name}.{ending}")
 
 
@@ -160,6 +162,17 @@ def test_iptables_usage(make_lab, arguments):
     assert host.rules() == before
 
 
+def test_iptables_must_see_the_rules_that_are_there(make_lab):
+    """Where they cannot be listed, old jumps cannot be removed, nor anything be taken back."""
+    host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
+    before = host.rules()
+    host.sh("rm /run/bin/ip6tables; printf '#!/bin/sh\nexit 1\n' >/run/bin/ip6tables; chmod +x /run/bin/ip6tables")
+    failed = host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False)
+    assert failed.returncode == 1
+    assert failed.stderr == "iptables.sh: ip6tables cannot list the rules that are there; nothing is changed\n"
+    assert host.rules() == before
+
+
 def test_iptables_checks_the_values_first(make_lab):
     host = host_for(make_lab, "isolated-management-network/firewall", "iptables-nft")
     host.sh("sed -i 's,192.168.1.0/24,192.168.1.1/8,' isolated-management-network/firewall.v4")
@@ -186,15 +199,30 @@ def test_undo_in_undoes(make_lab, packet_filter):
 
 def test_undo_in_cancelled_keeps_the_rules(make_lab):
     host = host_for(make_lab, "domain-0/firewall", "nftables")
-    host.run("sh", "undo-in.sh", "60", "nft", "delete", "table", "inet", "domain_0")
+    said = host.run("sh", "undo-in.sh", "60", "nft", "delete", "table", "inet", "domain_0").stdout
+    assert said == "in 60 s: nft delete table inet domain_0\nto keep the new rules: sh undo-in.sh cancel\n"
     timer = host.run("cat", "/run/undo-in.pid").stdout.strip()
     assert "delete table" in host.run("ps", "-o", "args=", "-p", timer).stdout
-    assert host.run("sh", "undo-in.sh", "60", "true", check=False).returncode == 1  # one at a time
+    another = host.run("sh", "undo-in.sh", "60", "true", check=False)
+    assert another.returncode == 1 and "one is waiting already" in another.stderr
     apply(host, "nftables", "domain-0/firewall")
-    host.run("sh", "undo-in.sh", "cancel")
+    assert host.run("sh", "undo-in.sh", "cancel").stdout == "cancelled: the new rules stay\n"
+    assert "nothing is waiting" in host.run("sh", "undo-in.sh", "cancel", check=False).stderr
     # Ended; the lab's first process leaves it listed as a zombie.
     until(lambda: host.run("ps", "-o", "stat=", "-p", timer, check=False).stdout[:1] in ("", "Z"), "the timer is gone")
     assert "domain_0" in host.rules()
+
+
+def test_undo_in_is_not_held_up_by_a_timer_that_is_gone(make_lab):
+    """After a kill -9 or a crash its file is there still: a cancel says that it is too late, and the next may wait."""
+    host = host_for(make_lab, "domain-0/firewall", "nftables")
+    gone = "echo 4194303 > /run/undo-in.pid"  # more than there are
+    host.sh(gone)
+    host.run("sh", "undo-in.sh", "60", "true")
+    host.sh(gone)
+    late = host.run("sh", "undo-in.sh", "cancel", check=False)
+    assert late.returncode == 1 and "too late, it has been undone" in late.stderr
+    assert "nothing is waiting" in host.run("sh", "undo-in.sh", "cancel", check=False).stderr
 
 
 def test_undo_in_can_be_cancelled_at_once(make_lab):

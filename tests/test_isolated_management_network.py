@@ -103,6 +103,11 @@ def test_the_configuration_admits_the_management_network_only(make_lab):
     route_to_management(lab)
     succeed(from_management(lab))
     fail(from_outside(lab))
+    assert lab["outsider"].probe("203.0.113.11", 8002) == "refused"  # there is nobody to reject
+    # A name that looks like one of its addresses is none.
+    for name in ("192x168.1.66", "192.168x1.66", "192.168.1x66", "192.168.1.66.example", "192.168.1.x.example"):
+        lab["node-a"].sh(f"sed -i 's/^203.0.113.66 .*/203.0.113.66 {name}/' /etc/hosts")
+        assert lab["outsider"].relocate(MANAGEMENT) == "rejected", name
 
 
 def test_both_together(start, packet_filter):
