@@ -216,7 +216,7 @@ def test_undo_in_cancelled_keeps_the_rules(make_lab):
 def test_undo_in_is_not_held_up_by_a_timer_that_is_gone(make_lab):
     """After a kill -9 or a crash its file is there still: a cancel says that it is too late, and the next may wait."""
     host = host_for(make_lab, "domain-0/firewall", "nftables")
-    gone = "echo 4194303 > /run/undo-in.pid"  # more than there are
+    gone = "echo 4194304 > /run/undo-in.pid"  # more than there are
     host.sh(gone)
     host.run("sh", "undo-in.sh", "60", "true")
     host.sh(gone)
