@@ -221,7 +221,8 @@ OPERATORS = (
     Operator("emptied", "an option without its value", RULES + SXP + SSHD + SHELL, any_of(
         each(r'(?<=log) prefix "[^"]*"| --log-prefix "[^"]*"|meta mark set \S+ ', ""),
         each(r"(?<= )'[^']+'(?=\)$)", "''"),
-        each(r" -o \S+| -i \S+(?= )| -[NTc](?= |$)| --(?:noflush|wait)\b|(?<=-L \")127\.0\.0\.1:", ""))),
+        each(r"(?:^|(?<= ))-o \S+ | -i \S+(?= )| -[NTc](?= |$)| --(?:noflush|wait)\b", ""),
+        each(r"(?<=-L \")127\.0\.0\.1:", ""))),
     Operator("switch", "yes for no, and what else lets more in", SXP + SSHD + SHELL, any_of(
         one_of({"yes": "no", "no": "yes"}, "(?<= )", r"(?=\)?$)"), one_of({"yes": "no"}, "(?<==)"),
         each(r"(?<=Forwarding )local", "yes"), each(r"(?<=PermitOpen ).*", "any"), each(r"(?<=Methods )\S+", "any"),
