@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Queue
 
 from tests.lab import topology
-from tests.lab.namespaces import Lab
+from tests.lab.namespaces import Host, Lab
 from tests.mutants.operators import Mutant
 
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".pytest_cache", ".hypothesis")
@@ -83,8 +83,7 @@ class Copies:
 
 def pytest_status(folder: Path, arguments: list[str]) -> tuple[int, str]:
     """Run pytest in a copy until the first failure; its exit status and what it said. Hung is FAILED."""
-    environment = os.environ | {"CI": "true", "PYTHONDONTWRITEBYTECODE": "",
-                                "PYTHONPYCACHEPREFIX": f"{folder}/compiled"}
+    environment = os.environ | {"CI": "true", "PYTHONDONTWRITEBYTECODE": ""}
     limited = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh"]
     process = subprocess.Popen(
         [*limited, sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments],
@@ -99,20 +98,15 @@ def pytest_status(folder: Path, arguments: list[str]) -> tuple[int, str]:
         return FAILED, "hung"
 
 
-def refuses(lab: Lab, mutant: Mutant) -> bool:
+def refuses(host: Host, mutant: Mutant) -> bool:
     """Whether the program that reads a file refuses it as a whole: no test need look at that."""
-    host = lab["host"]
-    if mutant.file.endswith(".nft"):
-        return host.run("nft", "-c", "-f", "-", input=mutant.text, check=False).returncode != 0
-    if mutant.file.endswith((".v4", ".v6")):
-        command = "iptables-restore" if mutant.file.endswith(".v4") else "ip6tables-restore"
-        host.run("nft", "flush", "ruleset")
-        return host.run(command, input=mutant.text, check=False).returncode != 0
-    if mutant.file.endswith(".sh"):
-        return host.run("sh", "-n", input=mutant.text, check=False).returncode != 0
-    return False
+    host.run("nft", "flush", "ruleset")
+    command = READERS["." + mutant.file.rpartition(".")[2]]
+    return host.run(*command, input=mutant.text, check=False).returncode != 0
 
 
+#: What reads a file from standard input and refuses one that is not valid, by its ending.
+READERS = {".nft": ["nft", "-f", "-"], ".v4": ["iptables-restore"], ".v6": ["ip6tables-restore"], ".sh": ["sh", "-n"]}
 #: A lab of one host, to see what the programs refuse.
 ALONE = topology.parse("""
 title = "One host"
@@ -133,8 +127,9 @@ def run(root: Path, mutants: Iterable[Mutant], tests_of: Callable[[str], list[st
     """
     result = Result()
     mutants = list(mutants)
-    with Lab(ALONE) as lab:
-        result.refused = [mutant for mutant in mutants if refuses(lab, mutant)]
+    if readable := [mutant for mutant in mutants if mutant.file.endswith(tuple(READERS))]:
+        with Lab(ALONE) as lab:
+            result.refused = [mutant for mutant in readable if refuses(lab["host"], mutant)]
     refused = set(result.refused)
     left = [mutant for mutant in mutants if mutant not in refused]
     with Copies(root, workers) as copies, ThreadPoolExecutor(workers) as pool:
