@@ -129,7 +129,7 @@ def swapped(text: str) -> Iterator[str]:
     Where the verdicts are the same the order says nothing, and no packet would be decided differently.
     """
     lines = text.splitlines(keepends=True)
-    rules = [number for number, line in enumerate(lines) if VERDICT.search(code_of(line)) and "policy" not in line]
+    rules = [number for number, line in enumerate(lines) if VERDICT.search(code_of(line))]
     for first, second in zip(rules, rules[1:]):
         between = lines[first + 1:second]
         verdicts = {VERDICT.search(code_of(lines[number]))[0].strip() for number in (first, second)}
