@@ -75,7 +75,7 @@ def test_a_failure_half_way_leaves_the_old_rules(make_lab, packet_filter, name, 
 def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
     """A host's own rules stay where they are, through apply, undo, and a failure taken back."""
     host = host_for(make_lab, "domain-0/firewall", back_end)
-    host.sh("iptables -A INPUT -s 192.0.2.1 -m comment --comment 'of others' -j DROP; iptables -N OTHERS; "
+    host.sh("iptables -A INPUT -s 192.0.2.1 -m comment --comment 'of others' -j DROP -c 7 700; iptables -N OTHERS; "
             "iptables -A OTHERS -j RETURN; iptables -P FORWARD DROP")
     before = host.rules()
     host.run("sh", "iptables.sh", "apply", "domain-0/firewall")
@@ -85,6 +85,7 @@ def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
     spoil(host, "domain-0/firewall.v6")
     assert host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False).returncode == 1
     assert host.rules() == before
+    assert "[7:700]" in host.run("iptables-save", "-c").stdout, "what they have counted is lost"
 
 
 @pytest.mark.parametrize("name", [*FIREWALLS, GUESTS])
@@ -170,6 +171,16 @@ def test_iptables_must_see_the_rules_that_are_there(make_lab):
     failed = host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False)
     assert failed.returncode == 1
     assert failed.stderr == "iptables.sh: ip6tables cannot list the rules that are there; nothing is changed\n"
+    assert host.rules() == before
+
+
+def test_iptables_applies_no_half_of_a_file(make_lab):
+    """Where what is to be applied cannot be put together, nothing is."""
+    host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
+    before = host.rules()
+    host.sh("printf '#!/bin/sh\n[ \"$1\" != -e ] && exec /usr/bin/sed \"$@\"\n' >/run/bin/sed; chmod +x /run/bin/sed")
+    failed = host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False)
+    assert failed.returncode == 1 and "domain-0/firewall.v4 was not accepted" in failed.stderr
     assert host.rules() == before
 
 
