@@ -133,11 +133,14 @@ def test_ipv6_is_closed_too(start, packet_filter):
     lab = start(SCENARIO)
     node = lab["node-a"]
     node.listen(8002)
+    node.listen(22)
     accept_before(node)
     route_to_management(lab)
     attacks = {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
                for name in ("outsider", "guest-a") for target in ("2001:db8:2::11", "2001:db8:1::1")}
-    wanted = {"node-b": lambda: lab["node-b"].probe("2001:db8:1::1", 8002)}
+    wanted = {"node-b": lambda: lab["node-b"].probe("2001:db8:1::1", 8002),
+              "another port": lambda: lab["outsider"].probe("2001:db8:2::11", 22),
+              "another port over IPv4": lambda: lab["outsider"].probe("203.0.113.11", 22)}
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  attacks, wanted)
 

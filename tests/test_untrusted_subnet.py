@@ -43,7 +43,7 @@ def test_relocation_disabled_in_the_filter(start, packet_filter):
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  over_the_network(lab) | to_an_impostor(lab),
                  {"loopback": lambda: node.probe("127.0.0.1", 8002), "loopback, IPv6": lambda: node.probe("::1", 8002),
-                  "ssh": lambda: lab["admin"].probe(NODE_B, 22)})
+                  "ssh": lambda: lab["admin"].probe(NODE_B, 22), "ssh, IPv6": lambda: lab["admin"].probe(NODE_B6, 22)})
 
 
 def test_relocation_disabled_in_xend(make_lab):
