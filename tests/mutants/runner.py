@@ -23,8 +23,8 @@ from tests.mutants.operators import Mutant
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".pytest_cache", ".hypothesis")
 #: Seconds after which a test run counts as hung, and kilobytes of memory that it may take: a mutant may loop.
 HUNG, MEMORY = 300, 4_000_000
-#: pytest's exit statuses: passed, failed, and (2) a file of tests that could not be imported.
-PASSED, FAILED, BROKEN = 0, 1, 2
+#: pytest's exit statuses: passed, failed, and where a file could not be imported, or ended pytest meanwhile.
+PASSED, FAILED, NOT_IMPORTED, ENDED = 0, 1, 2, 3
 
 
 class RunnerError(RuntimeError):
@@ -146,7 +146,7 @@ def run(root: Path, mutants: Iterable[Mutant], tests_of: Callable[[str], list[st
             running = {pool.submit(status, mutant, mutant.file): mutant for mutant in left}
             for number, future in enumerate(as_completed(running), 1):
                 mutant, (code, said) = running[future], future.result()
-                if code not in (PASSED, FAILED, BROKEN):
+                if code not in (PASSED, FAILED, NOT_IMPORTED, ENDED):
                     raise RunnerError(f"{mutant}: pytest ended with status {code}:\n{said}")
                 (result.survived if code == PASSED else result.caught).append(mutant)
                 progress(f"{number} of {len(left)} mutants, {time.monotonic() - started:.0f} s: "
