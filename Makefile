@@ -24,7 +24,7 @@ sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) 
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all help html pdf man test update convert bench linkcheck live clean
+.PHONY: all help html pdf man test update mutants convert bench linkcheck live clean
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
 	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
@@ -47,6 +47,10 @@ test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=s
 update: $(VENV)  ## write what the commands print now into the pages, or into PAGE=source/....md; see git diff
 	@./install-packages.sh test || true
 	@$(PYTHON) -m tests.transcripts.update $(PAGE)
+
+mutants: $(VENV)  ## break the examples one at a time, and see a test fail each time (an hour or more)
+	@./install-packages.sh test || true
+	@$(PYTHON) -m tests.mutants
 
 convert: $(VENV)  ## turn the LaTeX chapter into pages and example files, in build/convert/
 	@$(PYTHON) latex/tex2myst.py latex/securing-xen.tex build/convert

@@ -66,6 +66,8 @@ def test_a_failure_half_way_leaves_the_old_rules(make_lab, packet_filter, name, 
             "sh", "iptables.sh", "apply", name, check=False)
         assert failed.returncode == 1
         assert host.rules() == before, failed.stderr
+        if ending != "nft":
+            assert f"iptables.sh: {name}.{ending} was not accepted" in failed.stderr
         host.sh(f"cp /run/good {name}.{ending}")
 
 
@@ -73,7 +75,7 @@ def test_a_failure_half_way_leaves_the_old_rules(make_lab, packet_filter, name, 
 def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
     """A host's own rules stay where they are, through apply, undo, and a failure taken back."""
     host = host_for(make_lab, "domain-0/firewall", back_end)
-    host.sh("iptables -A INPUT -s 192.0.2.1 -m comment --comment 'of others' -j DROP; iptables -N OTHERS; "
+    host.sh("iptables -A INPUT -s 192.0.2.1 -m comment --comment 'of others' -j DROP -c 7 700; iptables -N OTHERS; "
             "iptables -A OTHERS -j RETURN; iptables -P FORWARD DROP")
     before = host.rules()
     host.run("sh", "iptables.sh", "apply", "domain-0/firewall")
@@ -83,6 +85,7 @@ def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
     spoil(host, "domain-0/firewall.v6")
     assert host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False).returncode == 1
     assert host.rules() == before
+    assert "[7:700]" in host.run("iptables-save", "-c").stdout, "what they have counted is lost"
 
 
 @pytest.mark.parametrize("name", [*FIREWALLS, GUESTS])
@@ -114,14 +117,14 @@ def test_iptables_undo_finds_the_jump_though_the_file_was_changed_since(make_lab
 
 
 def interrupted(host: Host, name: str, number: int) -> None:
-    """Apply rules, and send a signal to the script between its two commits."""
-    host.sh("rm /run/bin/ip6tables-restore; mkfifo /run/go; "
-            "printf '#!/bin/sh\\ntouch /run/between; cat /run/go; exec xtables-nft-multi ip6tables-restore \"$@\"\\n' "
+    """Apply rules, and send a signal between the two commits: to the script and all it runs, as a terminal does."""
+    host.sh("rm /run/bin/ip6tables-restore; printf '#!/bin/sh\ntouch /run/between; "
+            "until [ -e /run/go ]; do sleep 0.02; done; exec xtables-nft-multi ip6tables-restore \"$@\"\n' "
             ">/run/bin/ip6tables-restore; chmod +x /run/bin/ip6tables-restore")
-    script = host.popen("sh", "-c", 'echo $$ >/run/pid; exec sh iptables.sh apply "$1"', "sh", name)
+    script = host.popen("setsid", "sh", "-c", 'echo $$ >/run/pid; exec sh iptables.sh apply "$1"', "sh", name)
     until(lambda: host.run("test", "-e", "/run/between", check=False).returncode == 0, "IPv4 is done", script)
-    host.sh(f"kill -{number} $(cat /run/pid)")
-    host.sh("echo >/run/go")  # on with IPv6, for whoever is still there
+    host.sh(f"kill -s {number} -- -$(cat /run/pid)")
+    host.sh("touch /run/go")  # on with IPv6, for whoever is still there
     script.wait(timeout=60)
 
 
@@ -198,6 +201,27 @@ def test_iptables_saves_all_or_nothing(make_lab):
     host.sh("! [ -e /run/before.v4 ] && ! [ -e /run/before.v6 ]")
 
 
+def test_iptables_must_see_the_rules_that_are_there(make_lab):
+    """Where they cannot be listed, old jumps cannot be removed, nor anything be taken back."""
+    host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
+    before = host.rules()
+    host.sh("rm /run/bin/ip6tables; printf '#!/bin/sh\nexit 1\n' >/run/bin/ip6tables; chmod +x /run/bin/ip6tables")
+    failed = host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False)
+    assert failed.returncode == 1
+    assert failed.stderr == "iptables.sh: ip6tables cannot list the rules that are there; nothing is changed\n"
+    assert host.rules() == before
+
+
+def test_iptables_applies_no_half_of_a_file(make_lab):
+    """Where what is to be applied cannot be put together, nothing is."""
+    host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
+    before = host.rules()
+    host.sh("printf '#!/bin/sh\n[ \"$1\" != -e ] && exec /usr/bin/sed \"$@\"\n' >/run/bin/sed; chmod +x /run/bin/sed")
+    failed = host.run("sh", "iptables.sh", "apply", "domain-0/firewall", check=False)
+    assert failed.returncode == 1 and "domain-0/firewall.v4 was not accepted" in failed.stderr
+    assert host.rules() == before
+
+
 def test_iptables_checks_the_values_first(make_lab):
     host = host_for(make_lab, "isolated-management-network/firewall", "iptables-nft")
     host.sh("sed -i 's,192.168.1.0/24,192.168.1.1/8,' isolated-management-network/firewall.v4")
@@ -222,20 +246,35 @@ def test_undo_in_undoes(make_lab, packet_filter):
     host.sh("echo >/run/go")
     until(lambda: host.rules() == before, "the rules are undone")
     late = host.run("sh", "undo-in.sh", "cancel", check=False)
-    assert late.returncode == 1 and "nothing is waiting" in late.stderr
+    assert late.returncode == 1 and "nothing is waiting" in late.stderr and len(late.stderr.splitlines()) == 1
 
 
 def test_undo_in_cancelled_keeps_the_rules(make_lab):
     host = host_for(make_lab, "domain-0/firewall", "nftables")
-    host.run("sh", "undo-in.sh", "60", "nft", "delete", "table", "inet", "domain_0")
+    said = host.run("sh", "undo-in.sh", "60", "nft", "delete", "table", "inet", "domain_0").stdout
+    assert said == "in 60 s: nft delete table inet domain_0\nto keep the new rules: sh undo-in.sh cancel\n"
     timer = host.run("cat", "/run/undo-in.pid").stdout.strip()
     assert "delete table" in host.run("ps", "-o", "args=", "-p", timer).stdout
-    assert host.run("sh", "undo-in.sh", "60", "true", check=False).returncode == 1  # one at a time
+    another = host.run("sh", "undo-in.sh", "60", "true", check=False)
+    assert another.returncode == 1 and "one is waiting already" in another.stderr
     apply(host, "nftables", "domain-0/firewall")
-    host.run("sh", "undo-in.sh", "cancel")
+    assert host.run("sh", "undo-in.sh", "cancel").stdout == "cancelled: the new rules stay\n"
+    assert "nothing is waiting" in host.run("sh", "undo-in.sh", "cancel", check=False).stderr
     # Ended; the lab's first process leaves it listed as a zombie.
     until(lambda: host.run("ps", "-o", "stat=", "-p", timer, check=False).stdout[:1] in ("", "Z"), "the timer is gone")
     assert "domain_0" in host.rules()
+
+
+def test_undo_in_is_not_held_up_by_a_timer_that_is_gone(make_lab):
+    """After a kill -9 or a crash its file is there still: a cancel says that it is too late, and the next may wait."""
+    host = host_for(make_lab, "domain-0/firewall", "nftables")
+    gone = "echo 4194304 > /run/undo-in.pid"  # more than there are
+    host.sh(gone)
+    host.run("sh", "undo-in.sh", "60", "true")
+    host.sh(gone)
+    late = host.run("sh", "undo-in.sh", "cancel", check=False)
+    assert late.returncode == 1 and "too late, it has been undone" in late.stderr
+    assert "nothing is waiting" in host.run("sh", "undo-in.sh", "cancel", check=False).stderr
 
 
 def test_undo_in_can_be_cancelled_at_once(make_lab):

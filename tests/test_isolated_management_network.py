@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from tests.lab.cycle import assert_cycle, fail, succeed
-from tests.lab.filters import apply, undo
+from tests.lab.filters import accept_before, apply, undo
 from tests.lab.namespaces import Host, Lab
 
 SCENARIO = "isolated-management-network"
@@ -103,6 +103,11 @@ def test_the_configuration_admits_the_management_network_only(make_lab):
     route_to_management(lab)
     succeed(from_management(lab))
     fail(from_outside(lab))
+    assert lab["outsider"].probe("203.0.113.11", 8002) == "refused"  # there is nobody to reject
+    # A name that looks like one of its addresses is none.
+    for name in ("192x168.1.66", "192.168x1.66", "192.168.1x66", "192.168.1.66.example", "192.168.1.x.example"):
+        lab["node-a"].sh(f"sed -i 's/^203.0.113.66 .*/203.0.113.66 {name}/' /etc/hosts")
+        assert lab["outsider"].relocate(MANAGEMENT) == "rejected", name
 
 
 def test_both_together(start, packet_filter):
@@ -110,6 +115,7 @@ def test_both_together(start, packet_filter):
     lab = start(SCENARIO)
     node = lab["node-a"]
     route_to_management(lab)
+    accept_before(node)
     # Every address and no hosts-allow, so that it is the rule which decides.
     configure(lab, UNRESTRICTED)
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
@@ -118,6 +124,8 @@ def test_both_together(start, packet_filter):
     configure_example(lab)
     fail(from_outside(lab))
     succeed(from_management(lab))
+    for address in ("203.0.113.11", "2001:db8:2::11"):  # as if nothing listened
+        assert lab["outsider"].ask(do="refusal", address=address, port=8002)["refusal"] == "reset"
 
 
 def test_ipv6_is_closed_too(start, packet_filter):
@@ -125,10 +133,14 @@ def test_ipv6_is_closed_too(start, packet_filter):
     lab = start(SCENARIO)
     node = lab["node-a"]
     node.listen(8002)
+    node.listen(22)
+    accept_before(node)
     route_to_management(lab)
     attacks = {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
                for name in ("outsider", "guest-a") for target in ("2001:db8:2::11", "2001:db8:1::1")}
-    wanted = {"node-b": lambda: lab["node-b"].probe("2001:db8:1::1", 8002)}
+    wanted = {"node-b": lambda: lab["node-b"].probe("2001:db8:1::1", 8002),
+              "another port": lambda: lab["outsider"].probe("2001:db8:2::11", 22),
+              "another port over IPv4": lambda: lab["outsider"].probe("203.0.113.11", 22)}
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  attacks, wanted)
 
@@ -138,19 +150,28 @@ def test_a_stranger_on_the_management_card(start, packet_filter):
     lab = start(SCENARIO)
     node, other = lab["node-a"], lab["node-b"]
     node.listen(8002)
-    other.sh("ip address add 10.9.9.9/32 dev lo; ip address add 2001:db8:9::9/128 dev lo nodad")
-    node.sh("ip route add 10.9.9.9 via 192.168.1.2; ip route add 2001:db8:9::9 via 2001:db8:1::2")
-    attacks = {"IPv4": lambda: other.probe(MANAGEMENT, 8002, source="10.9.9.9"),
-               "IPv6": lambda: other.probe("2001:db8:1::1", 8002, source="2001:db8:9::9")}
+    #: From anywhere, and from right beside the management network.
+    strangers = ["10.9.9.9", "192.168.0.9", "2001:db8:9::9", "2001:db8:1:1::9"]
+    #: The upper half of the management network.
+    ours = ["192.168.1.200", "2001:db8:1:0:8000::9"]
+    for source in strangers + ours:
+        other.sh(f"ip address add {source} dev lo" + (" nodad" if ":" in source else ""))
+        node.sh(f"ip route add {source} via {'2001:db8:1::2' if ':' in source else '192.168.1.2'}")
+
+    def probes(sources: list[str]) -> dict:
+        return {source: (lambda source=source: other.probe("2001:db8:1::1" if ":" in source else MANAGEMENT, 8002,
+                                                           source=source)) for source in sources}
+
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
-                 attacks, from_management_by_tcp(lab))
+                 probes(strangers), from_management_by_tcp(lab) | probes(ours))
 
 
 def test_a_node_forwards_nothing_in_either_direction(start, packet_filter):
     """Not a single packet: to be reached is too much even where the answer is lost."""
     lab = start(SCENARIO)
     node, other, outsider = lab["node-a"], lab["node-b"], lab["outsider"]
-    node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+    accept_before(node)
+    node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
     for host in (node, other):
         host.sh("for i in all xenbr0 eth1; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done")
     other.listen(8002)
@@ -159,19 +180,31 @@ def test_a_node_forwards_nothing_in_either_direction(start, packet_filter):
                 "ip neigh add 203.0.113.200 lladdr 02:00:00:00:00:01 dev eth0")
     other.sh("ip route add 203.0.113.66/32 via 192.168.1.1; ip route add 198.18.0.0/24 via 192.168.1.200; "
              "ip neigh add 192.168.1.200 lladdr 02:00:00:00:00:01 dev eth1")
+    outsider.sh("ip route add 2001:db8:1::2 via 2001:db8:2::11; ip route add 2001:db8:198::/64 via 2001:db8:2::200; "
+                "ip neigh add 2001:db8:2::200 lladdr 02:00:00:00:00:01 dev eth0")
+    other.sh("ip route add 2001:db8:2::66 via 2001:db8:1::1; ip route add 2001:db8:198::/64 via 2001:db8:1::200; "
+             "ip neigh add 2001:db8:1::200 lladdr 02:00:00:00:00:01 dev eth1")
     sources = itertools.count(1)
 
     def arrives(attacker: Host, victim: Host, target: str, port: int) -> str:
         """``open`` where a SYN gets there; the answer, to an address that nobody has, is lost in any case."""
-        source = f"198.18.0.{next(sources)}"
-        attacker.sh(f"ip address add {source}/32 dev lo")
+        source = ("2001:db8:198::{:x}" if ":" in target else "198.18.0.{}").format(next(sources))
+        attacker.sh(f"ip address add {source} dev lo" + (" nodad" if ":" in source else ""))
         assert attacker.probe(target, port, source=source) == "filtered"
         return "open" if victim.half_open(port, source) else "filtered"
 
     attacks = {"in": lambda: arrives(outsider, other, "192.168.1.2", 8002),
-               "out": lambda: arrives(other, outsider, "203.0.113.66", 80)}
+               "out": lambda: arrives(other, outsider, "203.0.113.66", 80),
+               "in over IPv6": lambda: arrives(outsider, other, "2001:db8:1::2", 8002),
+               "out over IPv6": lambda: arrives(other, outsider, "2001:db8:2::66", 80)}
+    # By way of the node, and yet not its management network's business.
+    lab["guest-a"].listen(80)
+    outsider.sh("for i in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 > $i; done; "
+                "ip route add 203.0.113.101 via 203.0.113.11; ip route add 2001:db8:2::101 via 2001:db8:2::11")
+    wanted = {address: (lambda address=address: outsider.probe(address, 80))
+              for address in ("203.0.113.101", "2001:db8:2::101")}
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
-                 attacks, {})
+                 attacks, wanted)
 
 
 def test_a_node_that_forwards_is_no_way_in(start, packet_filter):
@@ -198,6 +231,9 @@ def test_a_forged_management_source_from_outside(start, packet_filter):
     # The attacker answers for an address of the management network, and the node's way back leads there.
     outsider.sh("ip address add 192.168.1.77/32 dev lo; ip route add 192.168.1.1/32 via 203.0.113.11")
     node.sh("ip route add 192.168.1.77/32 via 203.0.113.66")
-    forged = {"forged": lambda: outsider.probe(MANAGEMENT, 8002, source="192.168.1.77")}
+    outsider.sh("ip address add 2001:db8:1::77/128 dev lo nodad; ip route add 2001:db8:1::1 via 2001:db8:2::11")
+    node.sh("ip route add 2001:db8:1::77 via 2001:db8:2::66")
+    forged = {"forged": lambda: outsider.probe(MANAGEMENT, 8002, source="192.168.1.77"),
+              "forged, IPv6": lambda: outsider.probe("2001:db8:1::1", 8002, source="2001:db8:1::77")}
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  forged, {"node-b": lambda: lab["node-b"].probe(MANAGEMENT, 8002)})

@@ -58,7 +58,7 @@ def test_help_says_that_packages_get_installed_then_lists_the_tasks() -> None:
     lines = make(ROOT, "help").stdout.splitlines()
     assert "root" in lines[0] and "install" in lines[0]
     tasks = {line.split()[0] for line in lines[lines.index("") + 1:]}
-    assert tasks >= {"html", "pdf", "man", "test", "convert", "bench", "linkcheck", "live", "clean"}
+    assert tasks >= {"html", "pdf", "man", "test", "mutants", "convert", "bench", "linkcheck", "live", "clean"}
 
 
 @pytest.fixture

@@ -5,15 +5,21 @@ from __future__ import annotations
 import itertools
 import re
 
-from tests.lab.cycle import assert_cycle, fail, succeed
-from tests.lab.filters import apply, apply_nft, undo, undo_nft
+from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
+from tests.lab.filters import accept_before, apply, apply_nft, undo, undo_nft
 from tests.lab.namespaces import PROJECT, Host, Lab
+from tests.lab.packets import arriving
 from tests.lab.wait import until
 
 SCENARIO = "subnet-behind-a-firewall"
 FIREWALL, BORDER, GUESTS = f"{SCENARIO}/firewall", f"{SCENARIO}/border", f"{SCENARIO}/guests"
 NODE_A, NODE_A6 = "192.168.1.1", "2001:db8:1::1"
 NODE_B, NODE_B6 = "192.168.1.2", "2001:db8:1::2"
+
+
+#: What lies beside the cluster's networks, and the upper half of them.
+BESIDE, BESIDE6 = "192.168.0.9", "2001:db8:1:1::9"
+LAST, LAST6 = "192.168.1.200", "2001:db8:1:0:8000::9"
 
 
 def prepared(lab: Lab) -> Lab:
@@ -53,6 +59,18 @@ def the_rest(lab: Lab) -> dict:
             | probes(lab, ("node-a", "guest-a"), ("192.77.8.9", "2001:db8:e::9"), 80))
 
 
+def has(host: Host, *addresses: str) -> None:
+    """Give a host more addresses; they answer, and it may claim them."""
+    for address in addresses:
+        host.sh(f"ip address add {address} dev lo" + (" nodad" if ":" in address else ""))
+
+
+def claiming(host: Host, *sources: str) -> dict:
+    """Probes of node-a's relocation port by a host that claims these addresses."""
+    return {f"{host.name} as {source}": (lambda source=source: host.probe(NODE_A6 if ":" in source else NODE_A, 8002,
+                                                                          source=source)) for source in sources}
+
+
 def forged(victim: Host, attacker: Host, target: str, port: int, addresses: itertools.count, prefix: str):
     """A SYN with a source that is not the attacker's; ``open`` where the victim answered it.
 
@@ -68,9 +86,13 @@ def forged(victim: Host, attacker: Host, target: str, port: int, addresses: iter
 
 def test_the_nodes_rules_close_the_port_to_the_outside(start, packet_filter):
     lab = prepared(start(SCENARIO))
-    node = lab["node-a"]
+    node, other = lab["node-a"], lab["node-b"]
+    has(other, BESIDE, BESIDE6, LAST, LAST6)
+    node.sh(f"for address in {BESIDE} {LAST}; do ip route add $address via {NODE_B}; done; "
+            f"for address in {BESIDE6} {LAST6}; do ip route add $address via {NODE_B6}; done")
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
-                 from_outside(lab), from_the_cluster(lab) | the_rest(lab))
+                 from_outside(lab) | claiming(other, BESIDE, BESIDE6),
+                 from_the_cluster(lab) | claiming(other, LAST, LAST6) | the_rest(lab))
 
 
 def test_the_nodes_rules_alone_let_the_guest_in(start, packet_filter):
@@ -81,6 +103,22 @@ def test_the_nodes_rules_alone_let_the_guest_in(start, packet_filter):
     attacks = from_the_guest(lab)
     del attacks["guest -> link-local"]  # which is no address of the subnet
     succeed(attacks)
+
+    # By a card of its own, a guest's claim to be of the cluster counts for nothing.
+    node, guest = lab["node-a"], lab["guest-a"]
+    node.sh("for i in all vif1.0; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done; "
+            "ip link set vif1.0 nomaster; ip address add 10.7.7.1/24 dev vif1.0; "
+            "ip address add 2001:db8:7::1/64 dev vif1.0 nodad; ip route add 192.168.1.99 via 10.7.7.2; "
+            "ip route add 2001:db8:1::99 via 2001:db8:7::2")
+    guest.sh("ip address flush dev eth0 scope global; ip address add 10.7.7.2/24 dev eth0; "
+             "ip route add default via 10.7.7.1; ip address add 2001:db8:7::2/64 dev eth0 nodad; "
+             "ip route replace default via 2001:db8:7::1")
+    has(guest, "192.168.1.99", "2001:db8:1::99")
+    claims = claiming(guest, "192.168.1.99", "2001:db8:1::99")
+    undo(node, packet_filter, FIREWALL)
+    until(lambda: set(verdicts(claims).values()) == {"open"}, "the card is in use")
+    apply(node, packet_filter, FIREWALL)
+    fail(claims)
 
 
 def test_the_guests_rules_close_the_port_to_them(start, packet_filter):
@@ -98,43 +136,83 @@ def test_vlan_tags_do_not_hide_a_guests_packet(start, packet_filter):
     mac = node.mac("xenbr0")
     numbers = itertools.count(70)
 
-    def syn(tags: list[int]):
+    def syn(tags: list[int], sender: Host = guest, interface: str = "eth0"):
         def probe() -> str:
             source = f"192.168.1.{next(numbers)}"
             node.sh(f"ip neigh replace {source} lladdr 02:00:00:00:00:01 dev xenbr0")  # nobody else is asked
-            guest.ask(do="syn_in_frame", interface="eth0", mac=mac, source=source, address=NODE_A, port=8002, tags=tags)
+            frame = dict(do="syn_in_frame", interface=interface, mac=mac, source=source, address=NODE_A)
+            sender.ask(**frame, port=8002, tags=tags)
             # A frame of ours that passes marks the end: what was sent before it has arrived before it.
-            guest.ask(do="syn_in_frame", interface="eth0", mac=mac, source=source, address=NODE_A, port=22, tags=[])
+            sender.ask(**frame, port=22, tags=[])
             until(lambda: node.half_open(22, source), "the mark has arrived")
             return "open" if node.half_open(8002, source) else "filtered"
         return probe
 
     attacks = {str(tags): syn(tags) for tags in ([], [0x8100], [0x8100, 0x8100], [0x88A8, 0x8100], [0x8100] * 3)}
     assert_cycle([node], lambda: apply_nft(node, GUESTS), lambda: undo_nft(node, GUESTS), attacks,
-                 from_the_cluster(lab))
+                 from_the_cluster(lab) | {"tagged, from another node": syn([0x8100], lab["node-b"], "xenbr0")})
 
 
 def test_the_border_firewall(start, packet_filter):
     """Nobody outside reaches the port, nobody outside claims an address of the cluster, nor the other way round."""
     lab = prepared(start(SCENARIO))
-    border, node, distant = lab["border"], lab["node-a"], lab["distant"]
-    border.listen(22)
-    numbers = itertools.count(70)
+    border, node, other, distant = lab["border"], lab["node-a"], lab["node-b"], lab["distant"]
+    outsider, guest, admin = lab["outsider"], lab["guest-a"], lab["admin"]
+    accept_before(border)
+    for host, port in ((border, 22), (border, 8002), (admin, 8002)):
+        host.listen(port)
+    border.ask(do="hear")
+    numbers = itertools.count(130)
     # Without the border's rules the made-up sources get through: port 22 has no rule of its own.
     attacks = probes(lab, ("outsider", "distant", "admin"), (NODE_A, NODE_A6, NODE_B, NODE_B6)) | {
-        "forged into the cluster": forged(node, lab["outsider"], NODE_A, 22, numbers, "192.168.1."),
-        "forged into the cluster, IPv6": forged(node, lab["outsider"], NODE_A6, 22, numbers, "2001:db8:1::f"),
-        "forged at the border": forged(border, lab["outsider"], "203.0.113.254", 22, numbers, "192.168.1."),
-        "forged at the border, IPv6": forged(border, lab["outsider"], "2001:db8:2::fe", 22, numbers, "2001:db8:1::f"),
-        "forged out of the cluster": forged(distant, lab["guest-a"], "192.77.8.9", 80, numbers, "198.51.100."),
-        "forged out of the cluster, IPv6": forged(distant, lab["guest-a"], "2001:db8:e::9", 80, numbers,
-                                                  "2001:db8:a::f"),
+        "forged into the cluster": forged(node, outsider, NODE_A, 22, numbers, "192.168.1."),
+        "forged into the cluster, IPv6": forged(node, outsider, NODE_A6, 22, numbers, "2001:db8:1:0:8000::f"),
+        "forged at the border": forged(border, outsider, "203.0.113.254", 22, numbers, "192.168.1."),
+        "forged at the border, IPv6": forged(border, outsider, "2001:db8:2::fe", 22, numbers, "2001:db8:1:0:8000::f"),
+        "forged out of the cluster": forged(distant, guest, "192.77.8.9", 80, numbers, "198.51.100."),
+        "forged out of the cluster, IPv6": forged(distant, guest, "2001:db8:e::9", 80, numbers, "2001:db8:a::f"),
+        "forged from beside the cluster": forged(distant, guest, "192.77.8.9", 80, numbers, "192.168.0."),
+        "forged from beside the cluster, IPv6": forged(distant, guest, "2001:db8:e::9", 80, numbers,
+                                                       "2001:db8:1:1::f"),
+        "from almost no address": from_the_wire(lab, "udp 68 67", "0.0.0.1", "192.168.1.254"),
+        "not link-local": from_the_wire(lab, "icmpv6 136", "fec0::1", "2001:db8:1::fe"),
     }
-    wanted = from_the_cluster(lab) | the_rest(lab) | probes(lab, ("admin", "node-a"), ("203.0.113.254",), 22)
-    wanted["node-a -> the border's link-local address"] = lambda: node.probe(
-        border.link_local("eth1") + "%xenbr0", 22)
+    # Where answers to strangers get lost; an error would end the connection before it is seen.
+    lab["router"].sh("ip route add blackhole 192.168.0.0/24; ip route add blackhole 2001:db8:1:1::/64")
+    # By way of the border and back into the same network: a node to an address of another, outside to outside.
+    has(node, "192.168.1.201", "2001:db8:1::c9")
+    border.sh(f"ip route add 192.168.1.201 via {NODE_A}; ip route add 2001:db8:1::c9 via {NODE_A6}")
+    for host in (other, outsider):
+        host.sh("for i in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 > $i; done")
+    other.sh("ip route add 192.168.1.201 via 192.168.1.254; ip route add 2001:db8:1::c9 via 2001:db8:1::fe")
+    outsider.sh("ip route add 198.51.100.10 via 203.0.113.254; ip route add 2001:db8:a::10 via 2001:db8:2::fe")
+    has(guest, LAST, LAST6)
+    for version, last in ((4, LAST), (6, LAST6)):  # the way back to it
+        border.sh(f"ip route add {last} via {guest.address(version)}")
+    wanted = from_the_cluster(lab) | the_rest(lab) | {
+        **probes(lab, ("admin", "node-a"), ("203.0.113.254",), 22),
+        **probes(lab, ("admin",), ("203.0.113.254", "2001:db8:2::fe"), 8002),
+        **probes(lab, ("border",), ("192.168.1.254", "2001:db8:1::fe"), 22),
+        **probes(lab, ("node-b",), ("192.168.1.201", "2001:db8:1::c9"), 8002),
+        **probes(lab, ("outsider",), ("198.51.100.10", "2001:db8:a::10"), 8002),
+        "node-a -> the border's link-local address": lambda: node.probe(border.link_local("eth1") + "%xenbr0", 22),
+        "the last of the cluster": lambda: guest.probe("192.77.8.9", 80, source=LAST),
+        "the last of the cluster, IPv6": lambda: guest.probe("2001:db8:e::9", 80, source=LAST6),
+        "from beside the cluster": forged(border, outsider, "203.0.113.254", 22, numbers, "192.168.0."),
+        "from beside the cluster, IPv6": forged(border, outsider, "2001:db8:2::fe", 22, numbers, "2001:db8:1:1::f"),
+        "the last link-local address": from_the_wire(lab, "icmpv6 136", "febf::77", "2001:db8:1::fe"),
+        "who asks whether an address is free": from_the_wire(lab, "icmpv6 135", "::", "2001:db8:1::fe"),
+    }
     assert_cycle([border], lambda: apply(border, packet_filter, BORDER), lambda: undo(border, packet_filter, BORDER),
                  attacks, wanted)
+
+
+def from_the_wire(lab: Lab, kind: str, source: str, address: str):
+    """Whether the border takes in a packet that the guest makes up."""
+    border = lab["border"]
+    return arriving(lab["guest-a"], "eth0", border.mac("eth1"), border,
+                    dict(kind="udp 68 67", source="192.168.1.101", address="192.168.1.254"),
+                    kind=kind, source=source, address=address, hops=255)
 
 
 def test_the_border_firewall_knows_more_than_one_outside(start, packet_filter):
@@ -163,6 +241,8 @@ def test_the_border_firewall_hears_who_has_no_address_yet(start, packet_filter):
     heard(1)
     apply(border, packet_filter, BORDER)
     heard(2)
+    for address in (NODE_A, NODE_A6):  # to the others it is as if nothing listened
+        assert lab["outsider"].ask(do="refusal", address=address, port=8002)["refusal"] == "reset"
 
 
 def chapter_commands() -> list[str]:
@@ -205,7 +285,9 @@ def test_the_chapters_rule_comes_too_late_after_an_accept(make_lab):
 def test_an_earlier_accept_does_not_open_the_guides_rules(start, packet_filter):
     lab = prepared(start(SCENARIO))
     node = lab["node-a"]
-    node.sh("iptables -A INPUT -p tcp -j ACCEPT; ip6tables -A INPUT -p tcp -j ACCEPT")
+    accept_before(node)
     apply(node, packet_filter, FIREWALL)
     fail(from_outside(lab))
+    for address in (NODE_A, NODE_A6):  # as if nothing listened
+        assert lab["outsider"].ask(do="refusal", address=address, port=8002)["refusal"] == "reset"
     succeed(from_the_cluster(lab))

@@ -21,6 +21,8 @@ import time
 #: Seconds without an answer after which a probe says "filtered": long enough
 #: for the kernel to have sent its SYN a second time (after 1 s).
 PATIENCE = 2.0
+#: What becomes of "administratively prohibited", as a firewall's REJECT may say.
+REFUSED = (errno.EHOSTUNREACH, errno.EACCES)
 #: The datagrams that have come in.
 HEARD: list[bytes] = []
 
@@ -46,8 +48,7 @@ def connect(address: str, port: int, source: str = "", patience: float = PATIENC
         verdict = "filtered"
     except OSError as error:
         sock.close()
-        # "administratively prohibited", as a firewall's REJECT may say
-        if error.errno in (errno.EHOSTUNREACH, errno.EACCES):
+        if error.errno in REFUSED:
             return "refused"
         raise
     sock.close()
@@ -61,6 +62,35 @@ def probe(address: str, port: int, source: str = "") -> dict:
         return {"verdict": result}
     result.close()
     return {"verdict": "open"}
+
+
+def refusal(address: str, port: int, udp: bool = False) -> dict:
+    """How a TCP connection or a datagram is refused: by a ``reset``, or by an ICMP message: ``icmp TYPE/CODE``.
+
+    The kernel keeps the ICMP message for a socket that asks for it (ip(7), IP_RECVERR); a reset leaves none.
+    """
+    version6 = ":" in address
+    kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET6 if version6 else socket.AF_INET, kind) as sock:
+        sock.setsockopt(*((socket.IPPROTO_IPV6, 25) if version6 else (socket.IPPROTO_IP, 11)), 1)
+        sock.settimeout(PATIENCE)
+        try:
+            sock.connect((address, port))
+            if udp:
+                sock.send(b"echo")
+                sock.recv(80)
+            return {"refusal": "open"}
+        except (TimeoutError, socket.timeout):
+            return {"refusal": "none"}
+        except OSError:
+            pass
+        try:
+            ancillary = sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)[1]
+        except OSError:
+            return {"refusal": "reset"}
+        # struct sock_extended_err: error number, origin, type, code
+        _, _, type_, code = struct.unpack_from("=IBBB", ancillary[0][2])
+        return {"refusal": f"icmp {type_}/{code}"}
 
 
 def relocate(address: str, port: int, source: str = "", tls: bool = False) -> dict:
@@ -188,7 +218,7 @@ def datagram(address: str, port: int, source_port: int = 0, source: str = "") ->
             return {"verdict": "refused"}
 
 
-def ping(address: str) -> dict:
+def ping(address: str, source: str = "", hops: int = 64) -> dict:
     """``open`` where an echo request is answered."""
     version6 = ":" in address
     family, protocol = ((socket.AF_INET6, socket.IPPROTO_ICMPV6) if version6 else
@@ -196,7 +226,11 @@ def ping(address: str) -> dict:
     with socket.socket(family, socket.SOCK_RAW, protocol) as sock:
         # type, code, checksum (for IPv4, the complement of the type; for IPv6 the kernel's), identifier, number
         request = struct.pack("!BBHHH", 128, 0, 0, 0, 0) if version6 else struct.pack("!BBHHH", 8, 0, 0xF7FF, 0, 0)
-        sock.connect((address, 0))
+        if version6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
+        if source:
+            sock.bind((source, 0))
+        sock.connect(socket.getaddrinfo(address, 0, family)[0][4])
         sock.send(request)
         return {"verdict": _wait_for(sock, lambda packet: packet[0] == 129 if version6 else packet[20] == 0)}
 
@@ -228,20 +262,65 @@ def _checksum(data: bytes) -> bytes:
     return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
 
 
-def mld_query(interface: str) -> dict:
-    """Ask all hosts on a wire which multicast groups they listen to; ``open`` where one reports (RFC 3810)."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
-        index = socket.if_nametoindex(interface)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        router_alert = bytes([0, 0, 5, 2, 0, 0, 1, 0])
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, router_alert)
-        all_mld_routers = socket.inet_pton(socket.AF_INET6, "ff02::16")
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, all_mld_routers + index.to_bytes(4, sys.byteorder))
-        # type 130, version 2, to be answered within 10 ms; the kernel fills in the checksum
-        sock.sendto(bytes([130, 0, 0, 0, 0, 10, 0, 0]) + bytes(16) + bytes([2, 125, 0, 0]),
-                    (f"ff02::1%{interface}", 0, 0, index))
-        return {"verdict": _wait_for(sock, lambda packet: packet[0] == 143)}
+class Ears:
+    """Hears every ICMP message and UDP datagram that the packet filter lets in, whatever becomes of it then."""
+
+    def __init__(self) -> None:
+        self.sockets: list[socket.socket] = []
+        self.heard: set[bytes] = set()
+        self.lock = threading.Lock()
+
+    def hear(self) -> dict:
+        """Begin to listen."""
+        self.sockets = [socket.socket(family, socket.SOCK_RAW, protocol) for family, protocol in (
+            (socket.AF_INET, socket.IPPROTO_ICMP), (socket.AF_INET, socket.IPPROTO_UDP),
+            (socket.AF_INET6, socket.IPPROTO_ICMPV6), (socket.AF_INET6, socket.IPPROTO_UDP))]
+        return {}
+
+    def was_heard(self, mark: str) -> dict:
+        """Whether a packet of :func:`packets` with this mark has come in until now."""
+        with self.lock:
+            for sock in self.sockets:
+                try:
+                    while True:
+                        self.heard.add(sock.recv(4096, socket.MSG_DONTWAIT)[-8:])
+                except BlockingIOError:
+                    pass
+            return {"heard": mark.encode() in self.heard}
+
+
+def packets(interface: str, mac: str, packets: list[dict]) -> dict:
+    """Send IP packets as Ethernet frames of our own, one after the other, with any source and hop limit.
+
+    Each has a ``source`` and an ``address``, a ``kind`` such as ``udp 67 68``, ``icmp 13`` or ``icmpv6 134``, and a
+    ``mark`` of 8 characters at its end; ``hops`` where they are not 64; ``good`` false for a wrong checksum.
+    """
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((interface, 0))
+        ends = bytes.fromhex(mac.replace(":", "")) + sock.getsockname()[4]
+        for packet in packets:
+            sock.send(ends + _ip_packet(**packet))
+    return {}
+
+
+def _ip_packet(source: str, address: str, kind: str, mark: str, hops: int = 64, good: bool = True) -> bytes:
+    """An IP packet with the Ethernet type before it."""
+    protocol, *numbers = kind.split()
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    number = {"udp": socket.IPPROTO_UDP, "icmp": socket.IPPROTO_ICMP, "icmpv6": socket.IPPROTO_ICMPV6}[protocol]
+    if protocol == "udp":
+        before, behind = struct.pack("!HHH", *map(int, numbers), 16), mark.encode()
+    else:
+        before, behind = struct.pack("!BB", int(numbers[0]), 0), bytes(20) + mark.encode()
+    addresses = socket.inet_pton(family, source) + socket.inet_pton(family, address)
+    length = len(before) + 2 + len(behind)
+    pseudo = addresses + struct.pack("!HH", length, number) if protocol != "icmp" else b""
+    checksum = _checksum(pseudo + before + bytes(2) + behind)
+    payload = before + (checksum if good else bytes([checksum[0] ^ 1, checksum[1]])) + behind
+    if family == socket.AF_INET6:
+        return struct.pack("!HIHBB", 0x86DD, 6 << 28, length, number, hops) + addresses + payload
+    header = struct.pack("!BBHHHBB", 0x45, 0, 20 + length, 1, 0, hops, number)
+    return struct.pack("!H", 0x0800) + header + _checksum(header + addresses) + addresses + payload
 
 
 def router_advertisement(interface: str) -> dict:
@@ -255,13 +334,14 @@ def router_advertisement(interface: str) -> dict:
 
 def odd_packet(address: str, port: int) -> dict:
     """Send a TCP packet with SYN and FIN set, which belongs to no connection; ``refused`` where it is answered."""
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as sock:
+    family, skipped = (socket.AF_INET6, 0) if ":" in address else (socket.AF_INET, 20)
+    with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP) as sock:
         sock.connect((address, 0))
-        source = socket.inet_aton(sock.getsockname()[0])
+        addresses = socket.inet_pton(family, sock.getsockname()[0]) + socket.inet_pton(family, address)
         header = struct.pack("!HHIIBBHHH", 40000, port, 1, 0, 5 << 4, 0x03, 1024, 0, 0)
-        pseudo = source + socket.inet_aton(address) + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(header))
+        pseudo = addresses + struct.pack("!HH", socket.IPPROTO_TCP, len(header))
         sock.send(header[:16] + _checksum(pseudo + header) + header[18:])
-        said = _wait_for(sock, lambda packet: packet[20:24] == struct.pack("!HH", port, 40000))
+        said = _wait_for(sock, lambda packet: packet[skipped:skipped + 4] == struct.pack("!HH", port, 40000))
         return {"verdict": "refused" if said == "open" else "filtered"}
 
 
@@ -274,6 +354,10 @@ def _wait_for(sock: socket.socket, wanted) -> str:
                 return "open"
         except (TimeoutError, socket.timeout):
             break
+        except OSError as error:
+            if error.errno in REFUSED:
+                return "refused"
+            raise
     return "filtered"
 
 
@@ -411,6 +495,7 @@ class Agent:
     def __init__(self) -> None:
         self.hammer: Hammer | None = None
         self.held = Held()
+        self.ears = Ears()
         self.xend = Xend()
         self.lock = threading.Lock()
         self.requests = {
@@ -418,8 +503,9 @@ class Agent:
             "start_xend": self.xend.start, "stop_xend": self.xend.stop, "tcp_listeners": tcp_listeners, "write": write,
             "listen_udp": listen_udp, "datagram": datagram,
             "datagrams_heard": datagrams_heard, "broadcast": broadcast,
-            "ping": ping, "syn_in_frame": syn_in_frame,
-            "mld_query": mld_query, "router_advertisement": router_advertisement, "odd_packet": odd_packet,
+            "ping": ping, "refusal": refusal, "syn_in_frame": syn_in_frame,
+            "router_advertisement": router_advertisement, "odd_packet": odd_packet,
+            "hear": self.ears.hear, "was_heard": self.ears.was_heard, "packets": packets,
             "hold": self.held.hold, "alive": self.held.alive,
             "hammer": self.start_hammer, "hammered": lambda: self.hammer.stop(),
         }

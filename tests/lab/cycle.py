@@ -14,7 +14,7 @@ Probes = dict[str, Callable[[], str]]
 
 def verdicts(probes: Probes) -> dict[str, str]:
     """Run the probes, at the same time; what each said, by its name."""
-    with ThreadPoolExecutor(max_workers=16) as pool:
+    with ThreadPoolExecutor(max_workers=64) as pool:
         said = {name: pool.submit(probe) for name, probe in probes.items()}
         return {name: future.result() for name, future in said.items()}
 

@@ -42,3 +42,9 @@ def undo_nft(host: Host, name: str) -> None:
     text = (PROJECT / "examples" / f"{name}.nft").read_text(encoding="utf-8")
     family, table = re.search(r"^delete table (\S+) (\S+)$", text, re.MULTILINE).groups()
     host.run("nft", "delete", "table", family, table)
+
+
+def accept_before(host: Host) -> None:
+    """Rules of others that were there before, and let everything in."""
+    host.sh("for command in iptables ip6tables; do for chain in INPUT FORWARD OUTPUT; do "
+            "$command -A $chain -j ACCEPT; done; done")

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""Which tests concern which example: those that fail when it is broken are among these."""
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+#: What decides nothing: the hosts of the lab are made of the one, and the other is a licence.
+EXEMPT = ("*/topology.toml", "LICENSE")
+
+#: Rules are the same with bridged packets passed to iptables or not, and for both back ends of iptables. Left out
+#: are also the tests that do again what others do, to see the moment of applying or the time after a boot.
+ONCE = "not bridge-nf-on and not applied_again and not boot"
+NFT = f"not iptables and {ONCE}"
+IPTABLES = f"not nftables and not iptables-legacy and {ONCE}"
+
+ISOLATED = "tests/test_isolated_management_network.py"
+SUBNET = "tests/test_subnet_behind_a_firewall.py"
+UNTRUSTED = "tests/test_untrusted_subnet.py"
+TOGETHER = "tests/test_together.py"
+SCENARIOS = ("isolated-management-network", "subnet-behind-a-firewall", "untrusted-subnet")
+
+
+def only(expression: str, scenario: str) -> list[str]:
+    """An option for pytest: of the tests that run for each scenario, only those for this one."""
+    return ["-k", " and ".join([expression, *(f"not {other}" for other in SCENARIOS if other != scenario)])]
+
+
+#: Arguments for pytest by the file's name, which may have wildcards; the first that fits holds.
+TESTS: dict[str, list[str]] = {
+    "domain-0/firewall.nft": ["tests/test_domain_0.py", TOGETHER, *only(NFT, "isolated-management-network")],
+    "domain-0/firewall.v?": ["tests/test_domain_0.py", TOGETHER, *only(IPTABLES, "isolated-management-network")],
+    "isolated-management-network/firewall.nft": [ISOLATED, TOGETHER, *only(NFT, "isolated-management-network")],
+    "isolated-management-network/firewall.v?": [ISOLATED, TOGETHER, *only(IPTABLES, "isolated-management-network")],
+    "isolated-management-network/xend-config.sxp": [ISOLATED, "-k", f"(the_configuration or together) and {NFT}"],
+    "isolated-management-network/opens.py": ["examples/isolated-management-network/opens.py", "tests/test_opens.py"],
+    "subnet-behind-a-firewall/border.nft": [SUBNET, "-k", f"border and {NFT}"],
+    "subnet-behind-a-firewall/border.v?": [SUBNET, "-k", f"border and {IPTABLES}"],
+    "subnet-behind-a-firewall/guests.nft": [SUBNET, "-k", f"guest and {NFT}"],
+    "subnet-behind-a-firewall/firewall.nft": [
+        SUBNET, TOGETHER, *only(f"not border and {NFT}", "subnet-behind-a-firewall")],
+    "subnet-behind-a-firewall/firewall.v?": [
+        SUBNET, TOGETHER, *only(f"not border and {IPTABLES}", "subnet-behind-a-firewall")],
+    "subnet-behind-a-firewall/admits.py": ["examples/subnet-behind-a-firewall/admits.py", "tests/test_transcripts.py",
+                                           "-k", "admits or subnet-behind-a-firewall-nftables"],
+    "untrusted-subnet/firewall.nft": [UNTRUSTED, TOGETHER, *only(NFT, "untrusted-subnet")],
+    "untrusted-subnet/firewall.v?": [UNTRUSTED, TOGETHER, *only(IPTABLES, "untrusted-subnet")],
+    "untrusted-subnet/xend-config*.sxp": [UNTRUSTED, "-k", f"(xend or tunnel) and not account and {NFT}"],
+    "untrusted-subnet/sshd-relocation.conf": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],
+    "untrusted-subnet/tunnel.sh": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],
+    "iptables.sh": ["tests/test_applying.py", "-k", "(usage or checks or domain-0 or isolated or iptables_ or kill)"
+                    " and not undo_in and not nftables and not iptables-legacy and not bridge-nf-on"],
+    "undo-in.sh": ["tests/test_applying.py", "-k", "undo_in and not iptables"],
+    "check_values.py": ["examples/check_values.py", "tests/test_check_values.py"],
+}
+
+
+def tests_of(file: str) -> list[str] | None:
+    """What pytest is to run for an example; None where it decides nothing. Raises LookupError for a new one."""
+    if any(fnmatch(file, name) for name in EXEMPT):
+        return None
+    for name, arguments in TESTS.items():
+        if fnmatch(file, name):
+            return arguments
+    raise LookupError(f"examples/{file}: which tests concern it? tests/mutants/concern.py is to say")
