@@ -31,8 +31,8 @@ class BadValue(ValueError):
 def network(text, version):
     """The IPv4 or IPv6 (``version`` 4 or 6) network that a text names.
 
-    >>> network("192.168.1.0/24", 4)
-    IPv4Network('192.168.1.0/24')
+    >>> network("192.168.1.0/24", 4), network("192.168.1.1/32", 4)
+    (IPv4Network('192.168.1.0/24'), IPv4Network('192.168.1.1/32'))
     >>> network("192.168.1.1/8", 4)
     Traceback (most recent call last):
     ...
@@ -149,6 +149,10 @@ def allow(text):
     Traceback (most recent call last):
     ...
     check_values.BadValue: hosts-allow pattern '10.0.0.2' admits more than it says; ^ before and $ behind are expected
+    >>> allow("^10")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: hosts-allow pattern '^10' admits more than it says; ^ before and $ behind are expected
     >>> allow(r"^10\.0\.0\.2$")
     Traceback (most recent call last):
     ...
@@ -170,11 +174,15 @@ def allow(text):
 def port(text):
     """A port, 1 to 65535, or a range of them.
 
-    >>> port("8002"); port("49152-49216"); port("49152:49216")
+    >>> port("1"); port("65535"); port("49152-49216"); port("49152:49216")
     >>> port("0")
     Traceback (most recent call last):
     ...
     check_values.BadValue: '0' is not a port; a number from 1 to 65535 is expected
+    >>> port("65536")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: '65536' is not a port; a number from 1 to 65535 is expected
     """
     for number in re.split("[-:]", text):
         if not re.match(r"[0-9]{1,5}\Z", number) or not 1 <= int(number) <= 65535:
@@ -317,6 +325,8 @@ def restore_values(line, ending):
 
     >>> list(restore_values("-A IN -s 10.1.0.0/16 -p tcp --dport 22 -j ACCEPT", ".v4"))
     [('admin_network', '10.1.0.0/16'), ('port', '22')]
+    >>> list(restore_values("-A IN -s 10.1.0.0/16 -p tcp --dport 22 -j DROP", ".v4"))
+    [('source', '10.1.0.0/16'), ('port', '22')]
     >>> list(restore_values("-A IN --in-interface=eth9 -s10.1.0.0/16,10.2.0.0/16 -j DROP", ".v4"))
     [('interface', 'eth9'), ('source', '10.1.0.0/16'), ('source', '10.2.0.0/16')]
     """

@@ -117,7 +117,11 @@ def test_files_that_cannot_be_read(node):
     assert "x.txt: one of .conf, .nft, .sh, .sxp, .v4, .v6 is expected" in refused(node, "x.txt")
     node.sh(r"printf 'define \377\n' > x.nft")
     assert "x.nft: not a text file in UTF-8" in refused(node, "x.nft")
-    assert "usage: " in node.run("python3", "check_values.py", check=False).stderr
+    for wrong in ([], ["-x"]):
+        usage = node.run("python3", "check_values.py", *wrong, check=False)
+        assert (usage.returncode, usage.stdout, usage.stderr) == (2, "", "usage: check_values.py FILE...\n")
+    help = node.run("python3", "check_values.py", "--help")
+    assert "python3 check_values.py FILE..." in help.stdout and help.stderr == ""
 
 
 @pytest.mark.parametrize("scenario", ["domain-0", ISOLATED, "subnet-behind-a-firewall", "untrusted-subnet"])
@@ -142,8 +146,17 @@ def test_you_cannot_lock_yourself_out(node, file):
     assert check("::ffff:198.51.100.10").returncode == 0
     locked = check("203.0.113.9")
     assert locked.returncode == 2
+    # Of two logins, one from the other, it is the last that counts.
+    assert node.sh("SSH_CONNECTION='203.0.113.9 50000 203.0.113.11 22' sh -c '"
+                   "SSH_CONNECTION=\"198.51.100.10 50000 203.0.113.11 22\" python3 check_values.py \"$@\"; exit $?' "
+                   f"sh {file}", check=False).returncode == 0
     assert "you are logged in from 203.0.113.9, which the administrators' networks (198.51.100.0/24" in locked.stderr
     assert "you would lock yourself out" in locked.stderr
+
+
+def test_rules_that_say_nothing_of_ssh_lock_nobody_out(node):
+    node.run("env", "SSH_CONNECTION=203.0.113.9 50000 203.0.113.11 22", "python3", "check_values.py",
+             f"{ISOLATED}/firewall.nft")
 
 
 def test_a_login_is_found_behind_sudo(node):

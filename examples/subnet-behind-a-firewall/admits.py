@@ -66,7 +66,19 @@ def host_bits(source):
 
 
 def main(sources):
-    """Print a sentence for each source; returns the exit status."""
+    """Print a sentence for each source; returns the exit status.
+
+    >>> main(["192.168.1.7", "192.168.1.1/32"])
+    192.168.1.7 admits 1 address
+    192.168.1.1/32 admits 1 address
+    0
+    >>> main(["192.168.1.7", "192.168.1.1/31"])
+    192.168.1.7 admits 1 address
+    192.168.1.1/31 means 192.168.1.0/31 and admits 2 addresses: 192.168.1.0 to 192.168.1.1
+    1
+    >>> main([]), main(["192.168.1.0/33"])
+    (2, 2)
+    """
     if not sources:
         print("usage: admits.py SOURCE...", file=sys.stderr)
         return 2

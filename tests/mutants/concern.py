@@ -40,8 +40,7 @@ TESTS: dict[str, list[str]] = {
         SUBNET, TOGETHER, *only(f"not border and {NFT}", "subnet-behind-a-firewall")],
     "subnet-behind-a-firewall/firewall.v?": [
         SUBNET, TOGETHER, *only(f"not border and {IPTABLES}", "subnet-behind-a-firewall")],
-    "subnet-behind-a-firewall/admits.py": ["examples/subnet-behind-a-firewall/admits.py", "tests/test_transcripts.py",
-                                           "-k", "admits or subnet-behind-a-firewall-nftables"],
+    "subnet-behind-a-firewall/admits.py": ["examples/subnet-behind-a-firewall/admits.py"],
     "untrusted-subnet/firewall.nft": [UNTRUSTED, TOGETHER, *only(NFT, "untrusted-subnet")],
     "untrusted-subnet/firewall.v?": [UNTRUSTED, TOGETHER, *only(IPTABLES, "untrusted-subnet")],
     "untrusted-subnet/xend-config*.sxp": [UNTRUSTED, "-k", f"(xend or tunnel) and not account and {NFT}"],
