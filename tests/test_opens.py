@@ -271,3 +271,11 @@ def test_it_is_one_file():
     source = Path(opens.__file__).read_text(encoding="utf-8")
     imported = set(re.findall(r"^\s*(?:import|from) (\w+)", source, re.MULTILINE))
     assert imported and imported <= set(sys.stdlib_module_names)
+
+
+def test_what_looks_like_an_address_is_not_looked_for_among_the_interfaces(monkeypatch):
+    """xend takes be0 for IPv6, and looks it up as a host."""
+    monkeypatch.setattr(opens, "interface_address", lambda name: "192.0.2.1")
+    monkeypatch.setattr(opens.socket, "getaddrinfo", lambda host, *_: [(0, 0, 0, "", (f"host {host.decode()}", 0))])
+    said = {name: opens.address_of(name) for name in ("eth1", "be0", "be0:", "10.1")}
+    assert said == {"eth1": "192.0.2.1", "be0": "host be0", "be0:": "host be0:", "10.1": "host 10.1"}

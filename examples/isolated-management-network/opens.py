@@ -47,6 +47,10 @@ def read(text):
     Traceback (most recent call last):
     ...
     opens.BadInput: a parenthesis is not closed
+    >>> read("\x7f")
+    Traceback (most recent call last):
+    ...
+    opens.BadInput: character 127 is neither in quotes nor in a word
     """
     forms = []
     lists = [forms]
@@ -88,6 +92,8 @@ def quoted(text, position, quote):
 
     >>> quoted(r"\\.\d\56\x2e'", 0, "'")
     ('\\.\\.$', 13)
+    >>> quoted(r"\377'", 0, "'")
+    ('\xff', 5)
     """
     value = ""
     while position < len(text):
@@ -148,8 +154,12 @@ def flag(forms, name):
 def port(forms, name, default):
     """The port in a setting; 0 stands for one of the kernel's choice.
 
-    >>> port([["p", "08002"]], "p", 8002)
-    8002
+    >>> port([["p", "08002"]], "p", 8002), port([["p", "0"]], "p", 8002), port([["p", "65535"]], "p", 8002)
+    (8002, 0, 65535)
+    >>> port([["p", "65536"]], "p", 8002)
+    Traceback (most recent call last):
+    ...
+    opens.BadInput: p: '65536' is not a port
     >>> port([["p", "8002-8003"]], "p", 8002)
     Traceback (most recent call last):
     ...
@@ -165,8 +175,8 @@ def port(forms, name, default):
 def address_of(name):
     """The IPv4 address that xend binds for an address, an interface or a host of this host.
 
-    >>> address_of(""), address_of("010.0.0.1"), address_of("10.1"), address_of("lo")
-    ('0.0.0.0', '10.0.0.1', '10.0.0.1', '127.0.0.1')
+    >>> address_of(""), address_of("010.0.0.255"), address_of("10.1"), address_of("lo")
+    ('0.0.0.0', '10.0.0.255', '10.0.0.1', '127.0.0.1')
     >>> address_of("10.0.0.0/8")
     Traceback (most recent call last):
     ...
@@ -280,6 +290,8 @@ def admits(hosts_allow, network):
     'every address, because a pattern in xend-relocation-hosts-allow is empty (two spaces ...'
     >>> admits("10.0.0.2", management)[0]
     "what matches '10.0.0.2', and which addresses do cannot be told"
+    >>> admits("^node-b$  ^node-c$", management)[1], admits("10.0.0.2", management)[1]
+    (False, False)
     """
     if isinstance(hosts_allow, list):
         raise BadInput("xend-relocation-hosts-allow: a list, where a text is expected")
