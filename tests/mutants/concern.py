@@ -30,7 +30,7 @@ def only(expression: str, scenario: str) -> list[str]:
 TESTS: dict[str, list[str]] = {
     "domain-0/firewall.nft": ["tests/test_domain_0.py", TOGETHER, *only(NFT, "isolated-management-network")],
     "domain-0/firewall.v?": ["tests/test_domain_0.py", TOGETHER, *only(IPTABLES, "isolated-management-network")],
-    "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "unit_of_our_own"],
+    "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "of_our_own"],
     "isolated-management-network/firewall.nft": [ISOLATED, TOGETHER, *only(NFT, "isolated-management-network")],
     "isolated-management-network/firewall.v?": [ISOLATED, TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "isolated-management-network/xend-config.sxp": [ISOLATED, "-k", f"(the_configuration or together) and {NFT}"],
