@@ -194,6 +194,18 @@ def test_the_unit_of_our_own_comes_before_the_network(tmp_path):
         assert not said.returncode, said.stderr
         return "ordering cycle" in said.stderr
 
+    # A network that belongs to the first part of a boot is no contradiction.
+    (units / "early-network.service").write_text("""[Unit]
+DefaultDependencies=no
+Wants=network-pre.target
+After=network-pre.target
+Before=sysinit.target
+[Service]
+ExecStart=/usr/sbin/nft
+[Install]
+WantedBy=sysinit.target
+""")
+    subprocess.run(["systemctl", in_root, "-q", "enable", "early-network.service"], check=True)
     assert not cycles("sysinit.target")
     (units / "network-first.service").write_text("""[Unit]
 DefaultDependencies=no
