@@ -197,7 +197,6 @@ def test_the_unit_of_our_own_comes_before_the_network(tmp_path):
     # A network that belongs to the first part of a boot is no contradiction.
     (units / "early-network.service").write_text("""[Unit]
 DefaultDependencies=no
-Wants=network-pre.target
 After=network-pre.target
 Before=sysinit.target
 [Service]
