@@ -16,7 +16,7 @@ pdf)
 test)
     what='the tests that use these programs'
     set -- conntrack iproute2 iptables kmod man-db mandoc netcat-openbsd nftables openssh-client openssh-server \
-        openssl poppler-utils procps shellcheck tcpdump util-linux wireguard-go wireguard-tools ;;
+        openssl poppler-utils procps shellcheck systemd tcpdump util-linux wireguard-go wireguard-tools ;;
 bench)
     what='the comparison with pandoc'
     set -- pandoc ;;

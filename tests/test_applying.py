@@ -192,10 +192,13 @@ def test_iptables_restores_what_it_can(make_lab):
         assert "99" not in host.run(command, "-S").stdout
 
 
-def test_iptables_saves_all_or_nothing(make_lab):
+@pytest.mark.parametrize("command", ["iptables-save", "ip6tables-save"])
+def test_iptables_saves_all_or_nothing(make_lab, command):
     """What was saved before stays, and no half of it is taken for the whole."""
     host = host_for(make_lab, "domain-0/firewall", "iptables-nft")
-    host.sh("ln -sf /bin/false /run/bin/ip6tables-save")
+    unwritten = host.run("sh", "iptables.sh", "save", "/run/nowhere/before", check=False)
+    assert unwritten.returncode == 1 and "cannot be saved" in unwritten.stderr
+    host.sh(f"ln -sf /bin/false /run/bin/{command}")
     failed = host.run("sh", "iptables.sh", "save", "/run/before", check=False)
     assert failed.returncode == 1 and "cannot be saved" in failed.stderr
     host.sh("! [ -e /run/before.v4 ] && ! [ -e /run/before.v6 ]")

@@ -52,6 +52,22 @@ def test_what_an_operator_makes(name):
     assert set(made) >= set(expected)
 
 
+@pytest.mark.parametrize(("file", "line", "expected"), [
+    ("x.conf", "AllowedIPs = 192.0.2.2/32, 2001:db8::2/128",
+     {"AllowedIPs = 192.0.2.2/31, 2001:db8::2/128", "AllowedIPs = 192.0.2.2/32, 2001:db8::2/127",
+      "AllowedIPs = 2001:db8::2/128", "AllowedIPs = 192.0.2.2/32", ""}),
+    ("x.conf", "ListenPort = 51820", {"ListenPort = 51821", ""}),
+    ("x.conf", "[Peer]", set()),
+    ("x.v4", "-A X -s 192.0.2.1,192.0.2.4 -j ACCEPT",
+     {"-A X -s 192.0.2.4 -j ACCEPT", "-A X -s 192.0.2.1 -j ACCEPT", "-A X -s 192.0.2.0/31,192.0.2.4 -j ACCEPT",
+      "-A X -s 192.0.2.1,192.0.2.4/31 -j ACCEPT", "-A X -s 192.0.2.1,192.0.2.4 -j DROP", "-A X -j ACCEPT", ""}),
+    ("x.service", "Before=a.target b-c.target", {"Before=b-c.target", "Before=a.target", ""}),
+])
+def test_all_that_becomes_of_a_line(file, line, expected):
+    """Lists, and the settings of a tunnel and of a unit."""
+    assert {mutant.new for mutant in mutants(file, line + "\n")} == expected
+
+
 def test_comments_are_left_alone():
     text = "#!/bin/sh\n# dport 22 accept\n-A X -j ACCEPT # -j DROP\n"
     for mutant in mutants("x.v4", text):

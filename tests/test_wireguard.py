@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab import wireguard
 from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
-from tests.lab.filters import apply, iptables_of, undo
+from tests.lab.filters import accept_before, apply, iptables_of, undo
 from tests.lab.namespaces import PROJECT, Host, Lab
 from tests.lab.wait import until
 
@@ -17,6 +17,10 @@ OUTER_A, OUTER_B = ("203.0.113.11", "2001:db8:2::11"), ("203.0.113.12", "2001:db
 INNER_A, INNER_B = ("192.168.1.1", "2001:db8:1::1"), ("192.168.1.2", "2001:db8:1::2")
 #: What a third peer of node-b's has, which is no node: an administrator's machine, say.
 INNER_C = ("192.168.1.3", "2001:db8:1::3")
+#: Beside the nodes' addresses, where a network that is one bit too wide would reach: INNER_C, and these.
+INNER_BESIDE = ("192.168.1.0", "2001:db8:1::")
+OUTER_BESIDE = (("203.0.113.10", "2001:db8:2::10"), ("203.0.113.13", "2001:db8:2::13"))
+GUEST_A, OUTSIDER = ("203.0.113.101", "2001:db8:2::101"), ("203.0.113.66", "2001:db8:2::66")
 
 
 @pytest.fixture
@@ -34,13 +38,13 @@ def make_tunnel(make_lab):
     return make
 
 
-def third_peer(lab: Lab, host: Host) -> None:
-    """Give a host a tunnel to node-b that is as valid as node-a's, with an inner address of its own."""
+def third_peer(lab: Lab, host: Host, addresses: tuple[str, ...] = INNER_C) -> None:
+    """Give a host a tunnel to node-b that is as valid as node-a's, with inner addresses of its own."""
     node, key = lab["node-b"], wireguard.make_key(host)
-    node.sh(f"wg set wg0 peer {key} allowed-ips {INNER_C[0]}/32,{INNER_C[1]}/128; "
-            f"ip route add {INNER_C[0]} dev wg0; ip route add {INNER_C[1]} dev wg0")
+    node.sh(f"wg set wg0 peer {key} allowed-ips {','.join(addresses)}; "
+            f"for i in {' '.join(addresses)}; do ip route add $i dev wg0; done")
     wireguard.configure(host, f"""[Interface]
-Address = {", ".join(INNER_C)}
+Address = {", ".join(addresses)}
 PostUp = wg set %i private-key /etc/wireguard/private-key
 [Peer]
 PublicKey =
@@ -62,8 +66,36 @@ def relocation(lab: Lab, names: tuple[str, ...], targets: tuple[str, ...], port:
 
 def datagrams(host: Host) -> dict:
     """To WireGuard's port on node-b, and to one where nobody listens."""
-    return {f"{address} {port}": (lambda address=address, port=port: host.ask(
-        do="datagram", address=address, port=port)["verdict"]) for address in OUTER_B for port in (51820, 51821)}
+    return datagrams_from(host, ("", ""), OUTER_B, 51820) | datagrams_from(host, ("", ""), OUTER_B, 51821)
+
+
+def datagrams_from(host: Host, sources: tuple[str, str], targets: tuple[str, str], port: int = 9999) -> dict:
+    """From addresses of its own, one for each version of IP."""
+    return {f"{source} -> {target} {port}".removeprefix(" -> "): (lambda source=source, target=target: host.ask(
+        do="datagram", address=target, port=port, source=source)["verdict"])
+        for source, target in zip(sources, targets, strict=True)}
+
+
+def heard(host: Host) -> int:
+    """How many datagrams have come to a host's own port."""
+    return host.ask(do="datagrams_heard")["count"]
+
+
+def forwarded(lab: Lab, mark: str) -> dict[str, int]:
+    """How many datagrams get through node-a: of its guest, sent as if by node-b to WireGuard's port, and out of the
+    tunnel. None needs an answer, which would have to get through, too."""
+    guest, receiver, outsider = lab["guest-a"], lab["node-b"], lab["outsider"]
+    before = heard(guest)
+    guest.ask(do="packets", interface="eth0", mac=lab["node-a"].mac("xenbr0"), packets=[
+        dict(source=source, address=address, kind="udp 51820 51820", mark=f"{mark:>6}{number:>2}")
+        for number, (source, address) in enumerate(zip(OUTER_B * 2, INNER_B + OUTSIDER, strict=True))])
+    verdicts(datagrams_from(receiver, INNER_B, GUEST_A))
+
+    def marks(host: Host, *numbers: int) -> int:
+        return sum(host.ask(do="was_heard", mark=f"{mark:>6}{number:>2}")["heard"] for number in numbers)
+
+    return {"into the tunnel": marks(receiver, 0, 1), "past it": marks(outsider, 2, 3),
+            "out of the tunnel": heard(guest) - before}
 
 
 def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
@@ -71,7 +103,7 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     a guest of a node that forwards for its guests in its own name; an impostor, when the tunnel is forgotten."""
     lab = make_tunnel(iptables_of(packet_filter))
     sender, receiver = nodes = lab["node-a"], lab["node-b"]
-    third_peer(lab, lab["admin"])
+    third_peer(lab, lab["admin"], INNER_C + INNER_BESIDE)
     in_clear(lab["outsider"], OUTER_B)
     in_clear(lab["guest-a"], OUTER_A)
     sender.sh("""
@@ -81,9 +113,14 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
         nft 'table ip why { chain nat { type nat hook postrouting priority srcnat; oifname wg0 masquerade; }; }'
         nft 'table ip6 why { chain nat { type nat hook postrouting priority srcnat; oifname wg0 masquerade; }; }'
     """)
+    sender.listen(8002)
     receiver.listen(8002)
     receiver.listen(22)
     lab["outsider"].listen(8002)
+    for node in nodes:
+        accept_before(node)
+    from_beside = {f"{source} -> {target}": (lambda source=source, target=target: lab["admin"].probe(
+        target, 8002, source=source)) for source, target in zip(INNER_BESIDE, INNER_B, strict=True)}
 
     def all_nodes(do) -> None:
         for node in nodes:
@@ -93,10 +130,22 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
         nodes, lambda: all_nodes(apply), lambda: all_nodes(undo),
         relocation(lab, ("outsider", "guest-a", "node-a", "admin"), OUTER_B)
         | relocation(lab, ("outsider", "guest-a", "admin"), INNER_B)
-        | relocation(lab, ("node-b",), ("203.0.113.66", "2001:db8:2::66")),
+        | relocation(lab, ("node-b",), OUTSIDER) | from_beside,
         relocation(lab, ("node-a",), INNER_B)
-        | relocation(lab, ("node-b",), ("127.0.0.1", "::1", *INNER_B))
+        | relocation(lab, ("node-b",), ("127.0.0.1", "::1", *INNER_B, *INNER_A))
         | relocation(lab, ("admin",), (*OUTER_B, *INNER_B), 22))
+    # Nothing is forwarded into the tunnel or out of it; whatever else a node forwards is not the rules' concern.
+    key = receiver.sh("wg show wg0 allowed-ips | grep '192.168.1.1/'").stdout.split()[0]
+    receiver.sh(f"wg set wg0 peer {key} allowed-ips {','.join(INNER_A + GUEST_A)}; "
+                f"for i in {' '.join(GUEST_A)}; do ip route add $i dev wg0; done")
+    for address in GUEST_A:
+        lab["guest-a"].ask(do="listen_udp", address=address, port=9999)
+    for host in (receiver, lab["outsider"]):
+        host.ask(do="hear")
+    assert forwarded(lab, "before") == {"into the tunnel": 2, "past it": 2, "out of the tunnel": 2}
+    apply(sender, packet_filter, RULES)
+    assert forwarded(lab, "with") == {"into the tunnel": 0, "past it": 2, "out of the tunnel": 0}
+    undo(sender, packet_filter, RULES)
     # The receiver's own rules suffice for what is sent to it; and they replace those that refuse all relocation.
     before = receiver.rules()
     apply(receiver, packet_filter, f"{SCENARIO}/firewall")
@@ -104,6 +153,9 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     apply(receiver, packet_filter, RULES)
     fail(relocation(lab, ("node-a",), OUTER_B))
     succeed(relocation(lab, ("node-a",), INNER_B))
+    for host, targets in ((lab["outsider"], OUTER_B), (receiver, OUTSIDER)):
+        for target in targets:  # in and out, it is as if nothing listened
+            assert host.ask(do="refusal", address=target, port=8002)["refusal"] == "reset"
     undo(receiver, packet_filter, RULES)
     assert receiver.rules() == before
 
@@ -152,15 +204,23 @@ def test_inner_addresses_on_the_wire(make_tunnel, packet_filter):
 def test_with_domain_0s_firewall(make_tunnel, packet_filter):
     """Applied and undone in any order: the tunnel stands while these rules do, and lets in relocation alone."""
     lab = make_tunnel(iptables_of(packet_filter))
-    receiver = lab["node-b"]
+    sender, receiver, outsider = lab["node-a"], lab["node-b"], lab["outsider"]
     receiver.sh(f"cp {SCENARIO}/xend-config-wireguard.sxp /etc/xen/xend-config.sxp; "
                 "python3 check_values.py /etc/xen/xend-config.sxp; xend restart")
     assert receiver.run("ss", "-Hltn", "sport = :8002").stdout.split()[3] == "192.168.1.2:8002"
     receiver.listen(5900)
+    receiver.listen(8002, INNER_B[1])  # xend has no IPv6
     before = receiver.rules()
-    wanted = {"relocation": lambda: lab["node-a"].relocate(INNER_B[0])}
+    for name in (DOMAIN_0, RULES):
+        apply(sender, packet_filter, name)
+    wanted = {"relocation": lambda: sender.relocate(INNER_B[0])} | relocation(lab, ("node-a",), INNER_B[1:])
     the_rest = relocation(lab, ("node-a",), INNER_B, 5900)
-    to_the_port = datagrams(lab["outsider"])
+    to_the_port = datagrams(outsider)
+    for beside in OUTER_BESIDE:
+        outsider.sh(f"ip address add {beside[0]}/24 dev eth0; ip address add {beside[1]}/64 dev eth0 nodad")
+        to_the_port |= datagrams_from(outsider, beside, OUTER_B, 51820)
+    between_nodes = (datagrams_from(sender, OUTER_A, OUTER_B, 51820)
+                     | datagrams_from(receiver, OUTER_B, OUTER_A, 51820))
 
     def end_sessions(endpoint: str) -> None:
         """Begin anew, with no connection tracked; node-a will send to that address of node-b."""
@@ -177,7 +237,9 @@ def test_with_domain_0s_firewall(make_tunnel, packet_filter):
             # A first packet that comes while the other end is not yet up is sent again after 5 s.
             until(lambda: lab["node-a"].relocate(INNER_B[0]) == "ready", f"relocation through {endpoint}")
             assert f"{own}:51820" in receiver.run("wg", "show", "wg0", "endpoints").stdout
+        succeed(wanted)
         fail(the_rest)
+        assert set(verdicts(between_nodes).values()) == {"filtered"}, "admitted, and WireGuard does not answer"
         assert set(verdicts(to_the_port).values()) == {"refused"}, "a stranger learns nothing from the tunnel's port"
         undo(receiver, packet_filter, first)
         if first == DOMAIN_0:
@@ -196,28 +258,36 @@ def test_a_forged_inner_address_is_refused(make_tunnel):
     """A third peer, whose tunnel is valid, sends as node-a: node-b's AllowedIPs keep its packets out, and nothing
     else does here, since there are no rules."""
     lab = make_tunnel()
-    forger, receiver = lab["admin"], lab["node-b"]
+    forger, sender, receiver = lab["admin"], lab["node-a"], lab["node-b"]
+    sender.listen(8002)
+    succeed(relocation(lab, ("node-b",), INNER_A), "node-b begins: ")
     third_peer(lab, forger)
     receiver.listen(8002)
     for forged, target in zip(INNER_A, INNER_B, strict=True):
         forger.sh(f"ip address add {forged} dev wg0")
         receiver.ask(do="listen_udp", address=target, port=9999)
 
-    def datagrams_from(sources: tuple[str, str]) -> dict:
-        return {source: (lambda source=source, target=target: forger.ask(
-            do="datagram", address=target, port=9999, source=source)["verdict"])
-            for source, target in zip(sources, INNER_B, strict=True)}
-
     as_node_a = {target: (lambda target=target, forged=forged: forger.probe(target, 8002, source=forged))
                  for forged, target in zip(INNER_A, INNER_B, strict=True)}
     # An answer would go to node-a. So what counts is that the datagrams after these are heard, and these were not.
-    fail(datagrams_from(INNER_A) | as_node_a)
-    succeed(datagrams_from(INNER_C))
-    assert receiver.ask(do="datagrams_heard")["count"] == len(INNER_C)
+    # Nor is a node heard by the other from an address beside its own.
+    for address in INNER_BESIDE:
+        sender.sh(f"ip address add {address} dev wg0")
+    fail(datagrams_from(forger, INNER_A, INNER_B) | datagrams_from(sender, INNER_BESIDE, INNER_B) | as_node_a)
+    succeed(datagrams_from(forger, INNER_C, INNER_B) | datagrams_from(sender, INNER_A, INNER_B))
+    assert heard(receiver) == 4
 
     key = forger.sh("wg pubkey </etc/wireguard/private-key").stdout.strip()
     receiver.sh(f"wg set wg0 peer {key} allowed-ips {','.join(INNER_A)}")
     succeed(as_node_a, "with AllowedIPs that are too wide: ")
+
+    for beside, address in zip(INNER_C, INNER_A, strict=True):
+        receiver.sh(f"ip address add {beside} dev wg0")
+        sender.ask(do="listen_udp", address=address, port=9999)
+    fail(datagrams_from(receiver, INNER_C, INNER_A))
+    receiver.sh(f"wg set wg0 peer {key} remove; wg set wg0 peer $(wg show wg0 peers) allowed-ips {','.join(INNER_A)}")
+    succeed(datagrams_from(receiver, INNER_B, INNER_A))
+    assert heard(sender) == 2
 
 
 def test_a_stranger_gets_no_answer(make_tunnel):

@@ -16,6 +16,7 @@ IPTABLES = f"not nftables and not iptables-legacy and {ONCE}"
 ISOLATED = "tests/test_isolated_management_network.py"
 SUBNET = "tests/test_subnet_behind_a_firewall.py"
 UNTRUSTED = "tests/test_untrusted_subnet.py"
+WIREGUARD = "tests/test_wireguard.py"
 TOGETHER = "tests/test_together.py"
 SCENARIOS = ("isolated-management-network", "subnet-behind-a-firewall", "untrusted-subnet")
 
@@ -29,6 +30,7 @@ def only(expression: str, scenario: str) -> list[str]:
 TESTS: dict[str, list[str]] = {
     "domain-0/firewall.nft": ["tests/test_domain_0.py", TOGETHER, *only(NFT, "isolated-management-network")],
     "domain-0/firewall.v?": ["tests/test_domain_0.py", TOGETHER, *only(IPTABLES, "isolated-management-network")],
+    "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "of_our_own"],
     "isolated-management-network/firewall.nft": [ISOLATED, TOGETHER, *only(NFT, "isolated-management-network")],
     "isolated-management-network/firewall.v?": [ISOLATED, TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "isolated-management-network/xend-config.sxp": [ISOLATED, "-k", f"(the_configuration or together) and {NFT}"],
@@ -43,6 +45,10 @@ TESTS: dict[str, list[str]] = {
     "subnet-behind-a-firewall/admits.py": ["examples/subnet-behind-a-firewall/admits.py"],
     "untrusted-subnet/firewall.nft": [UNTRUSTED, TOGETHER, *only(NFT, "untrusted-subnet")],
     "untrusted-subnet/firewall.v?": [UNTRUSTED, TOGETHER, *only(IPTABLES, "untrusted-subnet")],
+    "untrusted-subnet/wireguard.nft": [WIREGUARD, "-k", f"not stranger and not forged and {NFT}"],
+    "untrusted-subnet/wireguard.v?": [WIREGUARD, "-k", f"not stranger and not forged and {IPTABLES}"],
+    "untrusted-subnet/wg0-*.conf": [WIREGUARD, "-k", f"not the_wire and {NFT}"],
+    "untrusted-subnet/xend-config-wireguard.sxp": [WIREGUARD, "-k", f"domain_0 and {NFT}"],
     "untrusted-subnet/xend-config*.sxp": [UNTRUSTED, "-k", f"(xend or tunnel) and not account and {NFT}"],
     "untrusted-subnet/sshd-relocation.conf": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],
     "untrusted-subnet/tunnel.sh": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],

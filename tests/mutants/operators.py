@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 
 NFT, RESTORE = (".nft",), (".v4", ".v6")
 RULES = NFT + RESTORE
-SXP, SSHD, SHELL, PYTHON = (".sxp",), (".conf",), (".sh",), (".py",)
+SXP, CONF, UNIT, SHELL, PYTHON = (".sxp",), (".conf",), (".service",), (".sh",), (".py",)
 #: The kinds of files that have mutants, by their ending.
-KINDS = RULES + SXP + SSHD + SHELL + PYTHON
+KINDS = RULES + SXP + CONF + UNIT + SHELL + PYTHON
 
 Edits = Iterator[tuple[str, str]]
 
@@ -100,8 +100,10 @@ REJECT = r"(?<![-\w])reject\b.*"
 
 
 def one_item_less(code: str) -> Iterator[str]:
-    """Sets in braces, and lists of connection states, without each of their items."""
-    for match in re.finditer(r"(?<=\{ )[^}]*,[^}]*(?= \})|(?<=state )\w+(?:,\w+)+", code, re.IGNORECASE):
+    """Sets in braces, and lists of connection states or addresses, without each of their items."""
+    lists = r"(?<=\{ )[^}]*,[^}]*(?= \})|(?<=state )\w+(?:,\w+)+|"
+    lists += r"(?<=-s )[^ ,]+(?:,[^ ,]+)+|(?<= = )[^ ,{]+(?:, [^ ,]+)+"
+    for match in re.finditer(lists, code, re.IGNORECASE):
         items = re.split(r", ?", match.group())
         comma = ", " if ", " in match.group() else ","
         for item in items:
@@ -118,7 +120,7 @@ RESTORE_PROTOCOL = r"-p \S+ (?:--(?:[sd]port|icmp-type|icmpv6-type) \S+ )*"
 
 def no_line(code: str) -> Iterator[str]:
     """The line goes; what only opens or closes a block, or gives a name, is no line of its own."""
-    if not re.match(r"\s*(table|chain|define|[{}(]*$|\}|:|\*|COMMIT|if|then|else|fi|for|done|case|esac|;;|\*?\[.*\)$|"
+    if not re.match(r"\s*(table|chain|define|[{}(]*$|\}|:|\*|COMMIT|if|then|else|fi|for|done|case|esac|;;|\*?\[.*[])]$|"
                     r"[a-z*]+\)$)", code):
         yield ""
 
@@ -190,9 +192,9 @@ COMPARISONS = {b"==": b"!=", b"!=": b"==", b"<": b"<=", b"<=": b"<", b">": b">="
                b"in": b"not in", b"not in": b"in", b"is": b"is not", b"is not": b"is"}
 
 OPERATORS = (
-    Operator("port", "another port", RULES + SXP + SSHD + SHELL,
-             each(r"\b([sd]port |[a-z_]*port ?= ?|-port |PermitOpen [\d.]+:)(\d+)", plus(1))),
-    Operator("wider", "a network twice as large, or an address together with its neighbour", RULES,
+    Operator("port", "another port", RULES + SXP + CONF + SHELL,
+             each(r"\b([sd]port |[A-Za-z_]*[Pp]ort ?= ?|-port |(?:PermitOpen|Endpoint =) [\d.]+:)(\d+)", plus(1))),
+    Operator("wider", "a network twice as large, or an address together with its neighbour", RULES + CONF,
              each(NETWORK, wider)),
     Operator("narrower", "the lower half of a network", RULES, each(NETWORK, narrower)),
     Operator("verdict", "let in for refused, and refused for let in", RULES, any_of(
@@ -205,7 +207,7 @@ OPERATORS = (
              any_of(each(r"(?<=\breject) with .*", ""), each(r" --reject-with .*", ""))),
     Operator("condition", "a rule without one of its conditions: interface, family, network, port, state", RULES,
              any_of(each(NFT_CONDITION, ""), each(RESTORE_CONDITION, ""), each(RESTORE_PROTOCOL, ""))),
-    Operator("item", "a set or list without one of its items", RULES, one_item_less),
+    Operator("item", "a set or list without one of its items", RULES + CONF, one_item_less),
     Operator("not", "a negation less", RULES + SHELL, any_of(each("!= ", ""), each(r"(?:^|(?<= ))! ", ""))),
     Operator("family", "IPv4 or IPv6 left out", NFT, one_family, whole=True),
     Operator("hook", "the rules look at other packets", RULES, any_of(
@@ -218,12 +220,13 @@ OPERATORS = (
     Operator("number", "a hop limit, type, rate or mark that is off by one", RULES, any_of(
         each(r"((?:hoplimit|--hl-eq|-type|rate|--limit|burst|--limit-burst) )(\d+)", plus(-1)),
         each(r"0x[0-9a-f]+", lambda match: hex(int(match[0], 16) + 1)))),
-    Operator("emptied", "an option without its value", RULES + SXP + SSHD + SHELL, any_of(
+    Operator("emptied", "an option without its value", RULES + SXP + CONF + UNIT + SHELL, any_of(
+        each(r"(?<=[= ])[\w-]+\.target ?", ""),
         each(r'(?<=log) prefix "[^"]*"| --log-prefix "[^"]*"|meta mark set \S+ ', ""),
         each(r"(?<= )'[^']+'(?=\)$)", "''"),
         each(r"(?:^|(?<= ))-o \S+ | -i \S+(?= )| -[NTc](?= |$)| --(?:noflush|wait)\b", ""),
         each(r"(?<=-L \")127\.0\.0\.1:", ""))),
-    Operator("switch", "yes for no, and what else lets more in", SXP + SSHD + SHELL, any_of(
+    Operator("switch", "yes for no, and what else lets more in", SXP + CONF + SHELL, any_of(
         one_of({"yes": "no", "no": "yes"}, "(?<= )", r"(?=\)?$)"), one_of({"yes": "no"}, "(?<==)"),
         each(r"(?<=Forwarding )local", "yes"), each(r"(?<=PermitOpen ).*", "any"), each(r"(?<=Methods )\S+", "any"),
         each(r"(?<=Match User )\S+", "*"))),
@@ -232,7 +235,7 @@ OPERATORS = (
     Operator("decision", "the other branch of a script, or its success", SHELL, any_of(
         one_of({"&&": "||", "||": "&&", "=": "!=", "!=": "=", "-eq": "-ne", "-ne": "-eq"}, "(?<= )", "(?= )"),
         each(r"(?<=exit )[1-9]|(?<=return )[1-9]", "0"))),
-    Operator("removed", "a line less", RULES + SXP + SSHD + SHELL, no_line),
+    Operator("removed", "a line less", RULES + SXP + CONF + UNIT + SHELL, no_line),
     Operator("swapped", "two neighbouring rules of different verdicts in the other order", RULES, swapped, whole=True),
     Operator("python", "a comparison, a logical word, a truth value, or a number that is compared or returned", PYTHON,
              python_edits, whole=True),
