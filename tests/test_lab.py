@@ -97,10 +97,11 @@ def machine_state() -> list[str]:
 def test_nothing_of_the_machine_is_touched(make_lab):
     lab = make_lab("isolated-management-network")
     before = machine_state()
+    file = Path(f"/run/of-the-lab-{os.getpid()}")
     lab["node-a"].sh("nft -f isolated-management-network/firewall.nft; iptables -A INPUT -j DROP; "
-                     "echo changed > /etc/hosts; echo x > /run/x; hostname other")
+                     f"echo changed > /etc/hosts; echo x > {file}; hostname other")
     assert machine_state() == before
-    assert Path("/etc/hosts").read_text() != "changed\n" and not Path("/run/x").exists()
+    assert Path("/etc/hosts").read_text() != "changed\n" and not file.exists()
     lab.stop()
     assert machine_state() == before
 
@@ -111,7 +112,7 @@ with Lab("domain-0") as lab:
     node = lab["node-a"]
     node.listen(8002)
     node.popen("setsid", "sleep", "4343")  # what a daemon would do
-    print(lab._anchor, flush=True)
+    print(lab.anchor, flush=True)
     input()
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long the builds and the converter take, as ratios, which can be compared between machines.
+"""How long the builds, the converter and the start of a lab take, as ratios, which can be compared between machines.
 
 Run by ``make bench``.
 """
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from tests.bench import start
 from tests.bench.manual import manual
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +104,7 @@ def main() -> None:
     for name, value in seconds.items():
         print(f"{value / clean:5.2f} of a clean html build: {name} ({value:.2f} s)")
     converter()
+    start.main()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ root, a user namespace). It lives as long as the pipe that the tests hold: when
 they end, however they end, the kernel takes every process, interface and rule
 of the lab with it. Each host is a network, mount and host name namespace below
 the anchor; the networks between them are bridges in the anchor's namespace.
+What is the same for every lab, such as a copy of /etc, is laid out once, in the
+mount namespace of a *template* process, which lives just as long.
 """
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,66 +33,102 @@ from tests.lab.topology import Interface, Topology
 PROJECT = Path(__file__).resolve().parents[2]
 #: The packet filters that a test can ask for: what ``iptables`` means on its hosts.
 BACK_ENDS = {"iptables-nft": "xtables-nft-multi", "iptables-legacy": "xtables-legacy-multi"}
-IPTABLES_NAMES = [
-    prefix + suffix for prefix in ("iptables", "ip6tables") for suffix in ("", "-save", "-restore")
-]
 #: Where the programs of the machine are, for whoever runs the tests.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Seconds after which anything in the lab counts as hung.
 HUNG = 60
 
-# Runs as the first process of the anchor. /run is the lab's own, so that lock
-# and pid files of the machine's services are neither seen nor touched. The copy
-# of /etc belongs to the lab's root, who may therefore change it; what only the
-# machine's root may read (its keys) stays out.
-ANCHOR = """
-mount -t tmpfs tmpfs /run
-mkdir /run/hosts /run/etc /run/media
-cp -r /etc/. /run/etc/ 2>/dev/null || true
+# Runs as the template. The copy of /etc belongs to the labs' root, who may therefore change it; what only the machine's
+# root may read (its keys) stays out.
+TEMPLATE = r"""
+mount -t tmpfs tmpfs /mnt
+mkdir -p /mnt/etc /mnt/run/home
+cp -r /etc/. /mnt/etc/ 2>/dev/null || true
+cp -r "$1/examples" /mnt/run/examples
+cd /mnt/etc
 # ssh refuses settings of an owner whom it does not know: without root, the machine's root.
-rm -rf /run/etc/ssh/ssh_config.d/*
-rm -rf /run/etc/ssh/ssh_host_* /run/etc/ssh/sshd_config.d/* /run/etc/shadow* /run/etc/resolv.conf /run/etc/wireguard
-mkdir -m 700 /run/etc/wireguard
-ip link set lo up
-echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || true
-echo 0 > /proc/sys/net/bridge/bridge-nf-call-ip6tables 2>/dev/null || true
+rm -rf ssh/ssh_config.d/* ssh/ssh_host_* ssh/sshd_config.d/* shadow* resolv.conf wireguard
+mkdir -p xen
+mkdir -m 700 wireguard
+: > resolv.conf
+# What the machine has there decides on its own names, not on the lab's.
+echo 'hosts: files dns' > nsswitch.conf
+for multi in xtables-nft-multi xtables-legacy-multi; do
+  mkdir -p "/mnt/$multi/bin"
+  cd "/mnt/$multi/bin"
+  ln -s "$1/tests/lab/xend-command.sh" xend
+  if program=$(command -v "$multi"); then
+    for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
+      ln -s "$program" "$name"
+    done
+  fi
+done
+mount -o remount,bind,ro /mnt
 echo ready
 exec cat >/dev/null
 """
 
-# Runs as the first process of each host. /etc is that copy with a layer of the
-# host's own on top, so that a page can say /etc/nftables.conf and mean it.
+# Runs as the first process of the anchor. /run is the lab's own, so that lock and pid files of the machine's services
+# are neither seen nor touched.
+ANCHOR = r"""
+wires=$1 host=$2 folders=$3
+shift 3
+mount -t tmpfs tmpfs /run
+mkdir -p $folders
+printf '%s\n' "$wires" | ip -batch -
+for file in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do
+  if [ -e "$file" ]; then echo 0 > "$file"; fi
+done
+while [ $# -gt 0 ]; do
+  { nsenter --net="/run/netns/$1" unshare --mount --uts sh -ec "$host" sh "$1" "$2" "$3" "$4" "$5" "$6" ||
+    echo failed; } &
+  shift 6
+done
+exec cat >/dev/null
+"""
+
+# Runs as the first process of each host. /etc and /run are those of the template with a layer of the host's own on top,
+# so that a page can say /etc/nftables.conf and mean it.
 HOST = r"""
-hostname "$1"
-own=/run/hosts/$1
-mkdir "$own" "$own/etc" "$own/work" "$own/run"
-mount -t overlay overlay -o "lowerdir=/run/etc,upperdir=$own/etc,workdir=$own/work" /etc
-mount --bind /run/media /media
-mount --bind "$own/run" /run
-mkdir -p /run/bin /run/home /etc/xen
-: > /etc/resolv.conf
-printf '%s\n' "$2" > /etc/hosts
-# What the machine has there decides on its own names, not on the lab's.
-echo 'hosts: files dns' > /etc/nsswitch.conf
-cp -r "$3/examples" /run/examples
+name=$1 role=$2 multi=$3 bridge_nf=$4 addresses=$5 settings=$6
 cd /proc/sys/net
 echo 0 > ipv6/conf/default/accept_dad
 echo 0 > ipv6/conf/all/accept_dad
 echo 0 > ipv6/conf/default/accept_ra
-if [ "$4" = node ]; then
-  mkdir -p /run/sshd /etc/ssh/sshd_config.d
-  ssh-keygen -q -t ed25519 -N '' -C "root@$1" -f /etc/ssh/ssh_host_ed25519_key
+case $role in
+node)
   # The kernel's strict reverse path check, so that what gets in gets in despite it.
   echo 1 > ipv4/conf/all/rp_filter
-  echo 1 > ipv4/conf/default/rp_filter
-fi
-if [ "$4" = router ] || [ "$4" = "border firewall" ]; then
+  echo 1 > ipv4/conf/default/rp_filter ;;
+router | 'border firewall')
   echo 1 > ipv4/ip_forward
-  echo 1 > ipv6/conf/all/forwarding
+  echo 1 > ipv6/conf/all/forwarding ;;
+esac
+if [ -e bridge ] || [ "$bridge_nf" = 1 ]; then
+  echo "$bridge_nf" > bridge/bridge-nf-call-iptables
+  echo "$bridge_nf" > bridge/bridge-nf-call-ip6tables
 fi
-echo $$
+hostname "$name"
+own=/run/hosts/$name
+printf '%s\n' >"$own/fstab" \
+  "overlay /etc overlay lowerdir=/mnt/etc,upperdir=$own/etc,workdir=$own/etc-work" \
+  '/run/media /media none bind' \
+  "overlay /run overlay lowerdir=/mnt/$multi:/mnt/run,upperdir=$own/run,workdir=$own/run-work"
+mount --all --fstab "$own/fstab"
+printf '%s\n' "$addresses" > /etc/hosts
+links=$(printf '%s\n' "$settings" 'link show up' | ip -br -batch -)
+# A link carries nothing until the kernel has seen, in its own time, that the other end is up, too.
+while case $links in *DOWN*) ;; *) false ;; esac; do
+  links=$(ip -br link show up)
+done
+echo ready
 exec sleep infinity
 """
+
+
+#: Mounts what the hosts have as /etc and /run.
+OVERLAY = ["sh", "-ec", "mkdir /run/upper /run/work; "
+           "mount -t overlay overlay -o lowerdir=/run,upperdir=/run/upper,workdir=/run/work /media"]
 
 
 class LabError(RuntimeError):
@@ -103,13 +142,16 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
     missing = [name for name in programs if not shutil.which(name, path=PATH)]
     if missing:
         return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test"
-    for command, help in ((["true"], "run the tests as root"),
+    for command, help in ((["true"], "run the tests as root: sudo make test"),
+                          (OVERLAY, "sudo modprobe overlay, and without root a kernel of 5.11 or newer"),
+                          (["ip", "-6", "address", "add", "::2", "dev", "lo"],
+                           "start the kernel without ipv6.disable=1, and load the module ipv6"),
                           (["nft", "add", "table", "inet", "t"], "sudo modprobe nf_tables"),
                           ([BACK_ENDS[iptables], "iptables", "-S"], "sudo modprobe -a iptable_filter ip6table_filter")):
         # /run is the lab's own there, too: iptables keeps its lock in it.
-        test = subprocess.run([*unshare(), "env", f"PATH={PATH}", "sh", "-c",
+        test = subprocess.run([*unshare(), "--net", "env", f"PATH={PATH}", "sh", "-c",
                                'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command],
-                              capture_output=True, text=True)
+                              capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
         if test.returncode:
             return f"{' '.join(command)}: {test.stderr.strip().splitlines()[-1]}; {help}"
     # Not loaded by the tests themselves: it changes how the machine's own bridges are filtered.
@@ -120,12 +162,47 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
 
 def unshare() -> list[str]:
     """Root needs no user namespace, and could not log in to sshd within one."""
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    return ["unshare", *user, "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]
 
 
-def _only_child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+def _enter(pid: int, *namespaces: str) -> list[str]:
+    """The command prefix that enters namespaces of a process, and its user namespace where it has one."""
+    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+    return ["nsenter", "--target", str(pid), *user, "--mount", *namespaces]
+
+
+def _start(command: list[str], parts: int) -> subprocess.Popen:
+    """Run a script that goes on until its standard input ends, and wait until as many parts of it are ready.
+
+    Raises LabError with what the script said where a part is not.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, env=os.environ | {"PATH": PATH}, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=errors, text=True)
+        if all(process.stdout.readline() == "ready\n" for _ in range(parts)):
+            return process
+        _end(process)
+        errors.seek(0)
+        raise LabError(f"the lab did not start: {errors.read().strip()}")
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()
+
+
+@functools.cache
+def _template() -> subprocess.Popen:
+    """The template of all labs of this process."""
+    return _start([*unshare(), "sh", "-ec", TEMPLATE, "sh", str(PROJECT)], parts=1)
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run, in this order."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class Lab:
@@ -148,9 +225,7 @@ class Lab:
 
     def __enter__(self) -> Lab:
         try:
-            self._start_anchor()
-            self._start_hosts()
-            self._connect()
+            self._start()
         except BaseException:
             self.stop()
             raise
@@ -161,89 +236,75 @@ class Lab:
 
     def stop(self) -> None:
         """End every process of the lab; the kernel removes the rest."""
-        if self._processes:
-            self._processes[0].stdin.close()
         for process in self._processes:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream:
-                    stream.close()
+            _end(process)
         self._processes.clear()
         for host in self.hosts.values():
             host.forget()
 
-    def enter(self, pid: int) -> list[str]:
-        """The command prefix that enters the namespaces of a process of the lab."""
-        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        return ["nsenter", "--target", str(pid), *user, "--pid", "--mount", "--uts", "--net"]
-
-    def _spawn(self, argv: Sequence[str], stdin: int) -> tuple[subprocess.Popen, str]:
-        """Start a process of the lab and wait for its first line, which says that it is ready."""
-        process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self._processes.append(process)
-        line = process.stdout.readline().strip()
-        if not line:
-            raise LabError(f"the lab did not start: {process.stderr.read().strip()}")
-        process.stderr.close()
-        return process, line
-
-    def _start_anchor(self) -> None:
-        process, _ = self._spawn([*unshare(), "sh", "-ec", ANCHOR], subprocess.PIPE)
-        self._anchor = _only_child(process.pid)
-
-    def _start_hosts(self) -> None:
-        names = "\n".join(
+    def _start(self) -> None:
+        hosts = self.topology.hosts.values()
+        # All made by one program, for speed.
+        folders = ["/run/media", *(f"/run/hosts/{host}/{layer}" for host in self.topology.hosts
+                                   for layer in ("etc", "etc-work", "run", "run-work"))]
+        addresses = "\n".join(
             ["127.0.0.1 localhost", "::1 localhost"]
-            + [f"{address.split('/')[0]} {host.name}"
-               for host in self.topology.hosts.values()
-               for interface in host.interfaces.values()
-               for address in interface.addresses]
-        )
-        for host in self.topology.hosts.values():
-            process, inner = self._spawn(
-                [*self.enter(self._anchor), "unshare", "--net", "--mount", "--uts",
-                 "sh", "-ec", HOST, "sh", host.name, names, str(PROJECT), host.role],
-                subprocess.DEVNULL,
-            )
-            self.hosts[host.name] = Host(self, host, _only_child(process.pid), int(inner))
+            + [f"{address.split('/')[0]} {host.name}" for host in hosts
+               for interface in host.interfaces.values() for address in interface.addresses])
+        process = _start(
+            [*_enter(_template().pid), "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child",
+             "--mount-proc", "sh", "-ec", ANCHOR, "sh", self.wires(), HOST, " ".join(folders),
+             *(word for host in hosts for word in (host.name, host.role, BACK_ENDS[self.iptables],
+                                                   str(int(self.bridge_nf)), addresses, self.settings(host)))],
+            parts=len(hosts))
+        self._processes.append(process)
+        self.anchor, = _children(process.pid)
+        self.hosts = {host.name: Host(self, host, *_children(pid)) for host, pid in zip(hosts, _children(self.anchor))}
 
-    def _connect(self) -> None:
-        """Lay the wires, then give each host its addresses and routes."""
-        wires = []
+    def wires(self) -> str:
+        """The batch for ip that makes the hosts' network namespaces and the wires between them."""
+        batch = [f"netns add {name}" for name in self.topology.hosts]
         for network in self.topology.networks:
-            wires += [f"link add {network} type bridge mcast_snooping 0", f"link set {network} up"]
-        pairs = [(host, interface) for host in self.hosts.values()
-                 for interface in host.described.interfaces.values()]
+            batch += [f"link add {network} type bridge mcast_snooping 0", f"link set {network} up"]
+        pairs = [(host, interface) for host in self.topology.hosts.values() for interface in host.interfaces.values()]
         for number, (host, interface) in enumerate(pairs):
-            near = interface.uplink or interface.name
+            near = f"{interface.uplink or interface.name} netns {host.name}"
             if interface.bridge:
-                node = self.hosts[host.described.node]
-                wires.append(f"link add name {interface.vif} netns {node.inner_pid} type veth "
-                             f"peer name {near} netns {host.inner_pid}")
+                batch.append(f"link add {interface.vif} netns {host.node} type veth peer name {near}")
             else:
-                wires += [f"link add name wire{number} type veth peer name {near} netns {host.inner_pid}",
+                batch += [f"link add wire{number} type veth peer name {near}",
                           f"link set wire{number} master {interface.network} up"]
-        self._ip(self._anchor, wires)
-        for host in self.hosts.values():
-            host.configure()
+        return "\n".join(batch)
 
-    def _ip(self, pid: int, commands: list[str]) -> None:
-        done = subprocess.run([*self.enter(pid), "ip", "-batch", "-"], input="\n".join(commands) + "\n",
-                              capture_output=True, text=True, timeout=HUNG)
-        if done.returncode:
-            raise LabError(f"{self.topology.name}: ip -batch: {done.stderr.strip()}")
+    def settings(self, host: topologies.Host) -> str:
+        """The batch for ip that gives a host its bridges, addresses and routes."""
+        batch = ["link set lo up"]
+        for interface in host.interfaces.values():
+            if interface.uplink:
+                # The bridge comes up before its ports: so the kernel sees at once, not within a second, when they do.
+                batch += [f"link add {interface.name} type bridge mcast_snooping 0", f"link set {interface.name} up",
+                          f"link set {interface.uplink} master {interface.name} up"]
+                batch += [f"link set {vif} master {interface.name} up" for vif in self._vifs(host, interface)]
+            batch += [f"address add {address} dev {interface.name}" + (" nodad" if ":" in address else "")
+                      for address in interface.addresses]
+            batch.append(f"link set {interface.name} up")
+        return "\n".join(batch + [f"route add {route}" for route in host.routes])
+
+    def _vifs(self, node: topologies.Host, bridge: Interface) -> Iterator[str]:
+        for host in self.topology.hosts.values():
+            for interface in host.interfaces.values():
+                if host.node == node.name and interface.bridge == bridge.name:
+                    yield interface.vif
 
 
 class Host:
     """A host of the lab: it can run a command, listen, and try to connect."""
 
-    def __init__(self, lab: Lab, described: topologies.Host, pid: int, inner_pid: int):
+    def __init__(self, lab: Lab, described: topologies.Host, pid: int):
         self.lab = lab
         self.described = described
         self.name = described.name
         self.pid = pid
-        self.inner_pid = inner_pid
         self._agent: subprocess.Popen | None = None
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -252,36 +313,6 @@ class Host:
     def address(self, version: int = 4, interface: str = "") -> str:
         """An address of this host, as the topology has it."""
         return self.described.address(version, interface)
-
-    def configure(self) -> None:
-        """Bring up interfaces, bridges and routes, and lay out the programs of the back end."""
-        batch = ["link set lo up"]
-        for interface in self.described.interfaces.values():
-            if interface.uplink:
-                batch += [f"link add {interface.name} type bridge mcast_snooping 0",
-                          f"link set {interface.uplink} master {interface.name} up"]
-                batch += [f"link set {guest.vif} master {interface.name} up" for guest in self._guests(interface)]
-            batch += [f"address add {address} dev {interface.name}" + (" nodad" if ":" in address else "")
-                      for address in interface.addresses]
-            batch.append(f"link set {interface.name} up")
-        batch += [f"route add {route}" for route in self.described.routes]
-        self.lab._ip(self.pid, batch)
-        flag = int(self.lab.bridge_nf)
-        multi = shutil.which(BACK_ENDS[self.lab.iptables], path=PATH)
-        self.sh(f"""
-            for name in {' '.join(IPTABLES_NAMES)}; do ln -s {multi} /run/bin/$name; done
-            ln -s {PROJECT}/tests/lab/xend-command.sh /run/bin/xend
-            if [ -e /proc/sys/net/bridge ] || [ {flag} = 1 ]; then
-              echo {flag} > /proc/sys/net/bridge/bridge-nf-call-iptables
-              echo {flag} > /proc/sys/net/bridge/bridge-nf-call-ip6tables
-            fi
-        """)
-
-    def _guests(self, bridge: Interface) -> Iterator[Interface]:
-        for host in self.lab.topology.hosts.values():
-            for interface in host.interfaces.values():
-                if host.node == self.name and interface.bridge == bridge.name:
-                    yield interface
 
     @property
     def environment(self) -> dict[str, str]:
@@ -292,7 +323,7 @@ class Host:
     def command(self, argv: Sequence[str], directory: str = "/run/examples") -> list[str]:
         """The command line that runs ``argv`` on this host from outside of it."""
         variables = [f"{key}={value}" for key, value in self.environment.items()]
-        return [*self.lab.enter(self.pid), "env", "-i", "-C", directory, *variables, *argv]
+        return [*_enter(self.pid, "--pid", "--uts", "--net"), "env", "-i", "-C", directory, *variables, *argv]
 
     def run(self, *argv: str, check: bool = True, input: str | None = None,
             timeout: float = HUNG) -> subprocess.CompletedProcess[str]:

@@ -19,8 +19,10 @@ def why_not() -> str:
 
 
 def prepare(host: Host) -> None:
-    """The account that the page has the reader make; a node has its host key anyway."""
+    """What a node has anyway, its host key, and the account that the page has the reader make."""
     host.sh(f"""
+        mkdir -p /run/sshd /etc/ssh/sshd_config.d
+        ssh-keygen -q -t ed25519 -N '' -C root@{host.name} -f /etc/ssh/ssh_host_ed25519_key
         echo 'relocation:x:{RELOCATION_UID}:{RELOCATION_UID}::/nonexistent:/usr/sbin/nologin' >> /etc/passwd
         echo 'relocation:x:{RELOCATION_UID}:' >> /etc/group
         echo 'relocation:*:19000::::::' >> /etc/shadow

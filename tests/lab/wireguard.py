@@ -21,7 +21,7 @@ def why_not() -> str:
     if missing:
         return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test"
     # As wg-quick does it. /run is the lab's own there, too: wireguard-go has its socket in it.
-    test = subprocess.run([*unshare(), "env", f"PATH={PATH}", "sh", "-c",
+    test = subprocess.run([*unshare(), "--net", "env", f"PATH={PATH}", "sh", "-c",
                            "mount -t tmpfs tmpfs /run && { ip link add wg0 type wireguard || wireguard-go wg0; }"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not test.returncode:
