@@ -242,6 +242,9 @@ class Node(Host):
         self._serial_run(["sh", "-euc", CONFIGURE, "sh", self.name, f"{time.time():.3f}", " ".join(unused)],
                          _archive(files))
 
+    def forget(self) -> None:
+        """Nothing: the agent ends with the node."""
+
     def _addresses(self, name: str) -> list[str]:
         return [address.split("/")[0] for interface in self.lab.topology.hosts[name].interfaces.values()
                 for address in interface.addresses]

@@ -33,8 +33,8 @@ UNNEEDED_AFTER = (
     "usr/lib/udev/hwdb*", "usr/lib/xen-*/bin/test-*", "boot", "etc/ssh/ssh_host_*", "var/log/*.log")
 #: The kernel's modules that a node has, with all that they depend on; folders from kernel/.
 MODULE_FOLDERS = ("net/netfilter", "net/ipv4/netfilter", "net/ipv6/netfilter", "net/bridge")
-MODULES = ("virtio_pci", "virtio_net", "virtio_console", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd",
-           "xen-netback", "xen-blkback", "tun", "wireguard")
+MODULES = ("virtio_pci", "virtio_net", "virtio_console", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc",
+           "xen-privcmd", "xen-netback", "xen-blkback", "tun", "wireguard", "crc32c_generic")
 #: Where the kernel's image has how its payload is packed (Documentation/arch/x86/boot.rst).
 XZ, ZSTD = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
 GUEST_FLAGS = ("-O1 -ffreestanding -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none "
@@ -138,6 +138,7 @@ def _copy_own(root: Path) -> None:
     guest("-m64", own / "guest-pv")
     (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
     # So that a test sees what its guest prints, without a terminal.
+    (root / "var/log/xen/console").mkdir(parents=True)
     _set(root / "etc/default/xen", "XENCONSOLED_ARGS", "'--log=guest --timestamp=none'")
 
 

@@ -100,10 +100,12 @@ class Machine:
             return f"(no console: {error})"
 
     def save(self, to: Path) -> None:
-        """Write the state of the node to a file, and stop it. Raises NodeError where that does not work."""
+        """Write the state of the node to a file, and end it. Raises NodeError where that does not work.
+
+        It is not stopped before: a node that is restored goes on where it was, and would stay stopped.
+        """
         self.serial.close()
         with Qmp(self._seen / f"{self.name}.qmp") as qmp:
-            qmp.do("stop")
             qmp.do("migrate-set-parameters", **{"max-bandwidth": 2 ** 40})
             qmp.do("migrate", uri=f"exec:cat > {to}")
             while (status := qmp.do("query-migrate"))["status"] not in ("completed", "failed"):
