@@ -145,15 +145,16 @@ class Cluster(Lab):
         super().__init__(scenario, iptables)
         self.cold = cold
         self.nodes = [host for host in self.topology.hosts.values() if host.role == "node"]
-        versions = {node.name: xen if isinstance(xen, str) else xen[node.name] for node in self.nodes}
-        kept = {version: Kept(version, say) for version in sorted(set(versions.values()))}
-        self.kept = {name: kept[version] for name, version in versions.items()}
-        self.seconds = 0.0
         for node in self.nodes:
             cards = [interface.uplink or interface.name for interface in node.interfaces.values()]
             if not set(cards) <= set(CARDS):
                 raise TopologyError(f"{self.topology.name}: {node.name}: a node of the Xen lab has the cards "
                                     f"{' and '.join(CARDS)}, not {', '.join(cards)}")
+        versions = {node.name: xen if isinstance(xen, str) else xen[node.name] for node in self.nodes}
+        kept = {version: Kept(version, say) for version in sorted(set(versions.values()))}
+        self.kept = {name: kept[version] for name, version in versions.items()}
+        #: Seconds from the start of the nodes until they were what the topology says.
+        self.seconds = 0.0
 
     def namespaced(self) -> list[topology.Host]:
         """The hosts that are network namespaces: all but the nodes, and the guests on these."""
