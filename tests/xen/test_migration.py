@@ -15,14 +15,14 @@ IMPATIENT = ("-s", "ssh -o ConnectTimeout=6")
 #: Port 22 by the management card only, for each packet filter.
 CLOSED = {
     "nftables": """
-        nft -f - <<'EOF'
-        table inet migration {
-            chain input {
-                type filter hook input priority filter; policy accept;
-                tcp dport 22 iifname != { "lo", "eth1" } drop
+        nft '
+            table inet migration {
+                chain input {
+                    type filter hook input priority filter; policy accept;
+                    tcp dport 22 iifname != { "lo", "eth1" } drop
+                }
             }
-        }
-        EOF
+        '
     """,
     "iptables": """
         for iptables in iptables ip6tables; do

@@ -169,7 +169,7 @@ class Cluster(Lab):
                              for interface in node.interfaces.values()})
                     for number, node in enumerate(self.nodes)]
         nodes = [Node(self, node, machine) for node, machine in zip(self.nodes, machines)]
-        self.hosts |= {node.name: node for node in nodes}
+        self.hosts = {node.name: node for node in nodes} | self.hosts
         with ThreadPoolExecutor(max_workers=len(nodes) or 1) as pool:
             list(pool.map(lambda pair: pair[1].bring_up(pair[0], keys), enumerate(nodes)))
         self.seconds = time.monotonic() - start

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import IO
 
 HEADER = struct.Struct("!IcI")
+#: The exit status of a command that could not be started.
+NOT_STARTED = 127
 
 
 class SerialError(RuntimeError):
-    """The node does not answer, or could not start a command."""
+    """The node does not answer."""
 
 
 class Serial:
@@ -96,7 +98,6 @@ class Process:
         self.stderr: IO[str] | None = None
         self._send = send
         self._ended = threading.Event()
-        self._failed = ""
         self._input: IO[bytes] | None = None
         self._outputs: dict[bytes, queue.SimpleQueue[bytes]] = {}
         if stdin == subprocess.PIPE:
@@ -143,7 +144,11 @@ class Process:
             self.returncode = int(data)
             self._ended.set()
         elif letter == b"f":
-            self._failed = data.decode()
+            # As the shell and env do it.
+            self.returncode = NOT_STARTED
+            said = self._outputs.get(b"e") or self._outputs.get(b"o")
+            if said:
+                said.put(data + b"\n")
             self.lost()
         elif letter in self._outputs:
             self._outputs[letter].put(data)
@@ -161,12 +166,12 @@ class Process:
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, once it has ended.
 
-        Raises TimeoutExpired, and SerialError where it could not be started or the node is gone.
+        Raises TimeoutExpired, and SerialError where the node is gone.
         """
         if not self._ended.wait(timeout):
             raise subprocess.TimeoutExpired(self.args, timeout)
         if self.returncode is None:
-            raise SerialError(self._failed or "the node is gone")
+            raise SerialError("the node is gone")
         return self.returncode
 
     def kill(self) -> None:
