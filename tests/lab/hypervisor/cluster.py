@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.lab import namespaces, topology
-from tests.lab.hypervisor import cache, image, qemu
+from tests.lab.hypervisor import cache, guest, image, qemu
 from tests.lab.hypervisor.cache import CacheError
 from tests.lab.hypervisor.packages import KEYRING, RELEASES
 from tests.lab.hypervisor.qemu import CARDS, Machine
@@ -224,7 +224,7 @@ class Node(Host):
         # All nodes of a saved state have the same Ethernet addresses.
         settings = [f"link set {card} address 52:54:00:00:{number:02x}:{place:02x}"
                     for place, card in enumerate(CARDS) if card in cards]
-        files = {
+        files: dict[str, str | bytes] = {f"lab/guest-{kind}": program for kind, program in guest.programs().items()} | {
             "etc/hostname": f"{self.name}\n",
             "etc/hosts": self.lab.addresses() + "\n",
             "run/seed": os.urandom(64).hex(),
@@ -281,14 +281,14 @@ class Node(Host):
         return done
 
 
-def _archive(files: Mapping[str, str]) -> bytes:
+def _archive(files: Mapping[str, str | bytes]) -> bytes:
     """A tar archive of these files and of the examples; only root may read the keys."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path, text in files.items():
+        for path, content in files.items():
             member = tarfile.TarInfo(path)
             member.mode = 0o755 if path.startswith("run/bin/") else 0o600 if "ssh" in path else 0o644
-            data = text.encode()
+            data = content.encode() if isinstance(content, str) else content
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
         tar.add(PROJECT / "examples", "run/examples")

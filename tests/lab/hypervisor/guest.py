@@ -1,17 +1,36 @@
 # SPDX-License-Identifier: MIT
-"""A guest on a node of the Xen lab, which counts; see ``inside/guest.c``."""
+"""A guest on a node of the Xen lab, which counts; see ``guest.c``."""
 from __future__ import annotations
 
+import functools
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+from tests.lab.hypervisor.packages import run
 from tests.lab.namespaces import Host
+
+FLAGS = ("-O1 -ffreestanding -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none "
+         "-fno-asynchronous-unwind-tables -mgeneral-regs-only -mno-red-zone -Wall -Wextra -Werror "
+         "-Wl,-Ttext-segment=0x100000,--build-id=none,-z,noexecstack,-e,start").split()
+#: The kinds of guests, and the kind of machine that the program of each is for.
+KINDS = {"pvh": "-m32", "pv": "-m64"}
 
 #: Seconds that a migration may take: five times what was measured on a quiet machine.
 MIGRATION = 150
 #: Seconds in which a guest that runs prints something.
 PATIENCE = 30
+
+
+@functools.cache
+def programs() -> dict[str, bytes]:
+    """The guest as a program, compiled here, for each kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, machine in KINDS.items():
+            run(["gcc", machine, *FLAGS, Path(__file__).with_name("guest.c"), "-o", Path(folder, kind)])
+        return {kind: Path(folder, kind).read_bytes() for kind in KINDS}
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,6 @@ MODULES = ("virtio_pci", "virtio_net", "virtio_console", "xenfs", "xen-evtchn", 
            "xen-privcmd", "xen-netback", "xen-blkback", "tun", "wireguard", "crc32c_generic")
 #: Where the kernel's image has how its payload is packed (Documentation/arch/x86/boot.rst).
 XZ, ZSTD = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
-GUEST_FLAGS = ("-O1 -ffreestanding -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none "
-               "-fno-asynchronous-unwind-tables -mgeneral-regs-only -mno-red-zone -Wall -Wextra -Werror "
-               "-Wl,-Ttext-segment=0x100000,--build-id=none,-z,noexecstack,-e,start").split()
 
 
 def take(release: Release, say: Callable[[str], None]) -> Path:
@@ -134,17 +131,10 @@ def _copy_own(root: Path) -> None:
     own = root / "lab"
     own.mkdir()
     shutil.copy(INSIDE / "remote.py", own)
-    guest("-m32", own / "guest-pvh")
-    guest("-m64", own / "guest-pv")
     (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
     # So that a test sees what its guest prints, without a terminal.
     (root / "var/log/xen/console").mkdir(parents=True)
     _set(root / "etc/default/xen", "XENCONSOLED_ARGS", "'--log=guest --timestamp=none'")
-
-
-def guest(machine: str, to: Path) -> None:
-    """Compile the guest: PVH with ``-m32``, PV with ``-m64``."""
-    run(["gcc", machine, *GUEST_FLAGS, INSIDE / "guest.c", "-o", to])
 
 
 def _set(path: Path, name: str, value: str) -> None:

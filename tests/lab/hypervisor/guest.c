@@ -59,7 +59,11 @@ struct start_info {
     u32 store_port;
     word console_frame;
     u32 console_port;
+    word page_tables, page_table_pages;
+    word *frames; /* which frame of the machine each of the guest's pages is in */
 };
+
+static word frame_list[512] PAGE, frame_list_list[512] PAGE;
 
 static void connect(struct start_info *info)
 {
@@ -69,6 +73,12 @@ static void connect(struct start_info *info)
     store_port = info->store_port;
     console_port = info->console_port;
     hypercall(UPDATE_VA_MAPPING, (word)shared_page, info->shared_info | 7, 2);
+    /* What a toolstack that saves the guest looks for (struct arch_shared_info): without it, it gives up at once. */
+    for (word page = 0; page < (info->pages + 511) / 512; page++)
+        frame_list[page] = info->frames[((word)info->frames >> 12) + page];
+    frame_list_list[0] = info->frames[(word)frame_list >> 12];
+    ((word *)(shared_page + 3088))[0] = info->pages;
+    ((word *)(shared_page + 3088))[1] = info->frames[(word)frame_list_list >> 12];
 }
 #else
 __asm__(NOTE(18, ".long start")
