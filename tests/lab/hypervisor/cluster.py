@@ -136,8 +136,8 @@ class Cluster(Lab):
     """The hosts of one topology, its nodes on Xen; use it as a context manager.
 
     ``xen`` is the version of all nodes, or that of each by its name. ``fresh`` nodes are restored from the state of
-    one that was booted and never used; with ``cold`` they boot. Guests of the topology are left out: on Xen, a test
-    makes its own.
+    one that was booted and never used; with ``cold`` they boot. A guest of the topology is no host here: its node has
+    a configuration for it, ``/etc/xen/GUEST.cfg``, of a guest without a network that counts.
     """
 
     def __init__(self, scenario: str | Topology, xen: str | Mapping[str, str], iptables: str = "iptables-nft",
@@ -240,6 +240,9 @@ class Node(Host):
             for suffix in ("", "-save", "-restore"):
                 kind = self.lab.iptables.partition("-")[2]
                 files[f"run/bin/{name}{suffix}"] = f"#!/bin/sh\nexec {program}-{kind}{suffix} \"$@\"\n"
+        for host in self.lab.topology.hosts.values():
+            if host.node == self.name:
+                files[f"etc/xen/{host.name}.cfg"] = guest.Guest(host.name).configuration
         self._serial_run(["sh", "-euc", CONFIGURE, "sh", self.name, f"{time.time():.3f}", " ".join(unused)],
                          _archive(files))
 

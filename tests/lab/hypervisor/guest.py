@@ -49,11 +49,15 @@ class Guest:
     name: str
     kind: str = "pvh"
 
+    @property
+    def configuration(self) -> str:
+        """What xl has to know about it."""
+        return (f'name = "{self.name}"\ntype = "{self.kind}"\nkernel = "/lab/guest-{self.kind}"\nmemory = 8\n'
+                'vcpus = 1\non_crash = "preserve"\n')
+
     def create(self, node: Host) -> None:
         """Start it on a node, and wait until it counts."""
-        node.run("tee", f"/etc/xen/{self.name}.cfg", input=(
-            f'name = "{self.name}"\ntype = "{self.kind}"\nkernel = "/lab/guest-{self.kind}"\nmemory = 8\nvcpus = 1\n'
-            'on_crash = "preserve"\n'))
+        node.run("tee", f"/etc/xen/{self.name}.cfg", input=self.configuration)
         node.run("xl", "create", f"/etc/xen/{self.name}.cfg")
         self.next_line(node)
 
