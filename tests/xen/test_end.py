@@ -23,6 +23,17 @@ with Cluster("isolated-management-network", sys.argv[1]) as lab:
 """
 
 
+HANGS = """
+import time
+from tests.xen import conftest
+conftest.LIMIT = 40
+
+def test_hangs(start_cluster):
+    start_cluster("domain-0", "XEN")
+    time.sleep(600)
+"""
+
+
 def processes_in(namespace: int) -> list[str]:
     """The names of the processes of a process namespace."""
     found = []
@@ -45,3 +56,14 @@ def test_a_run_that_is_killed():
     run.send_signal(signal.SIGKILL)
     run.communicate()
     until(lambda: not processes_in(namespace), "the nodes have ended")
+
+
+def test_a_test_that_hangs(tmp_path: Path):
+    """It ends in time, as a failure with the nodes' consoles, and the run goes on to its summary."""
+    skip.without_lab(cluster.why_not())
+    (tmp_path / "test_hangs.py").write_text(HANGS.replace("XEN", next(iter(RELEASES))))
+    run = subprocess.run([sys.executable, "-m", "pytest", "-p", "tests.xen.conftest", "-p", "no:cacheprovider",
+                          "--rootdir", tmp_path, tmp_path], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert "Hung: not at its end after 40 s" in run.stdout, run.stdout + run.stderr
+    assert "--- console of node-a" in run.stdout
+    assert run.stdout.splitlines()[-1].count("1 failed") == 1

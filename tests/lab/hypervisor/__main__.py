@@ -6,6 +6,7 @@ import argparse
 import readline  # noqa: F401, it gives input() a history
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from tests.lab.hypervisor import cluster
@@ -26,10 +27,10 @@ def say(line: str) -> None:
 
 
 def prepare() -> None:
-    """Make the images and saved states, where they are not kept."""
-    for xen in RELEASES:
-        kept = Kept(xen, say)
-        say(f"ready: {kept.release.name} with Xen {xen}")
+    """Make the images and saved states, where they are not kept, all at the same time."""
+    with ThreadPoolExecutor(max_workers=len(RELEASES)) as pool:
+        for kept in pool.map(lambda xen: Kept(xen, say), RELEASES):
+            say(f"ready: {kept.release.name} with Xen {kept.release.xen}")
 
 
 def shell(scenario: str, xen: str) -> None:

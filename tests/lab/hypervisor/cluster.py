@@ -182,9 +182,9 @@ class Cluster(Lab):
         super().stop()
 
     def consoles(self) -> str:
-        """What Xen and Domain-0's kernel have printed on all nodes."""
-        return "\n".join(f"--- console of {host.name}\n{host.machine.console()}"
-                         for host in self.hosts.values() if isinstance(host, Node))
+        """What Xen, Domain-0's kernel and the guests have printed on all nodes."""
+        return "\n".join(f"--- console of {host.name}\n{host.machine.console()}\n--- guests of {host.name}\n"
+                         f"{host.guests()}" for host in self.hosts.values() if isinstance(host, Node))
 
 
 class Keys:
@@ -261,6 +261,13 @@ class Node(Host):
         said, _ = process.communicate(timeout=HUNG)
         if process.returncode:
             raise namespaces.LabError(f"{self.name} could not be made what the topology says: {said}")
+
+    def guests(self) -> str:
+        """The guests and the end of what each has printed, or why nobody knows."""
+        try:
+            return self.run("sh", "-c", "xl list 2>&1; tail -n 20 /var/log/xen/console/* 2>&1", timeout=20).stdout
+        except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
+            return f"({error})"
 
     def popen(self, *argv: str, **options) -> Process:
         """Start a command that goes on; the lab's end is its end."""
