@@ -167,7 +167,7 @@ addresses = ["203.0.113.11/24"]
 
 def test_a_topology_that_cannot_be_built(monkeypatch):
     """A card that no node has is said before anything is made or started."""
-    monkeypatch.setattr(cluster, "Kept", never)
+    monkeypatch.setattr(cluster, "kept", never)
     says = "^three: node-a: a node of the Xen lab has the cards eth0 and eth1, not eth2$"
     with pytest.raises(topology.TopologyError, match=says):
         cluster.Cluster(topology.parse(CARDS, "three"), "4.20")

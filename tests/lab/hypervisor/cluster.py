@@ -112,6 +112,17 @@ class Kept:
         return {"seconds": booted}
 
 
+#: What this process has taken: the mirror is asked, and the files are looked through, once a run.
+_TAKEN: dict[str, Kept] = {}
+
+
+def kept(xen: str, say: Callable[[str], None]) -> Kept:
+    """The image and the saved state of a version of Xen, made first where they are not kept. Raises CacheError."""
+    if xen not in _TAKEN:
+        _TAKEN[xen] = Kept(xen, say)
+    return _TAKEN[xen]
+
+
 def _xl_list(node: Machine) -> str:
     process = node.serial.start(["xl", "list"], {"PATH": namespaces.PATH}, "/", stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT)
@@ -151,8 +162,7 @@ class Cluster(Lab):
                 raise TopologyError(f"{self.topology.name}: {node.name}: a node of the Xen lab has the cards "
                                     f"{' and '.join(CARDS)}, not {', '.join(cards)}")
         versions = {node.name: xen if isinstance(xen, str) else xen[node.name] for node in self.nodes}
-        kept = {version: Kept(version, say) for version in sorted(set(versions.values()))}
-        self.kept = {name: kept[version] for name, version in versions.items()}
+        self.kept = {name: kept(version, say) for name, version in versions.items()}
         #: Seconds from the start of the nodes until they were what the topology says.
         self.seconds = 0.0
 
