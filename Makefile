@@ -24,7 +24,7 @@ sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) 
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all help html pdf man test update mutants convert bench linkcheck live clean
+.PHONY: all help html pdf man test test-xen xen-shell update mutants convert bench linkcheck live clean
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
 	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
@@ -34,7 +34,7 @@ help:  ## this list
 	@echo 'Run as root, a task first installs the distribution packages that it lacks (apt-get install).'
 	@echo 'Run by anybody else, it names them, leaves out what needs them, and does the rest.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 html: $(HTML)  ## build/html/
 pdf: $(PDF)  ## build/pdf/securing-xen.pdf
@@ -43,6 +43,15 @@ man: $(MAN)  ## build/man/*.7
 test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true
 	@$(PYTHON) -m pytest --numprocesses 6 --dist worksteal $(if $(PAGE),--quiet tests/test_transcripts.py -k test_page --page $(PAGE))
+
+test-xen: $(VENV)  ## run what needs a hypervisor, on real Xen nodes in QEMU (some GB of memory; the first time, downloads)
+	@./install-packages.sh xen
+	@$(PYTHON) -m tests.lab.hypervisor prepare
+	@$(PYTHON) -m pytest --verbose tests/xen
+
+xen-shell: $(VENV)  ## a running cluster of Xen nodes: SCENARIO=isolated-management-network, XEN=4.17 or 4.20
+	@./install-packages.sh xen
+	@$(PYTHON) -m tests.lab.hypervisor shell $(SCENARIO) $(XEN)
 
 update: $(VENV)  ## write what the commands print now into the pages, or into PAGE=source/....md; see git diff
 	@./install-packages.sh test || true

@@ -39,8 +39,8 @@ class CodeBlock:
     ``kind`` is ``example``, ``transcript``, ``doctest``, ``not-run``, or empty when it is none of these. A command
     within a sentence, which is ``inline``, is also ``tested`` when it names tests in ``tests``, and a ``mention``
     when it says nothing: then a transcript of the guide has to have it.
-    ``reason`` says why it is not run, ``example`` is the file that it shows, ``tabs`` are the labels of the
-    tabs around it.
+    ``reason`` says why it is not run, ``xen`` that only real Xen nodes can run it, ``example`` is the file that it
+    shows, ``tabs`` are the labels of the tabs around it.
     """
 
     kind: str
@@ -49,6 +49,7 @@ class CodeBlock:
     source: str
     line: int
     reason: str = ""
+    xen: bool = False
     example: Path | None = None
     tabs: frozenset[str] = frozenset()
     inline: bool = False
@@ -92,7 +93,7 @@ def _block(node: nodes.Element, topology: str) -> CodeBlock:
     source, line = _place(node)
     example = Path(node["source"]).resolve() if "source" in node else None
     return CodeBlock(_kind(node, language, topology), language, node.astext(), source, line,
-                     node.get("not-run", ""), example, frozenset(_tabs(node)))
+                     node.get("not-run", ""), node.get("xen", False), example, frozenset(_tabs(node)))
 
 
 def _command(node: nodes.literal, topology: str) -> CodeBlock:
@@ -105,7 +106,7 @@ def _command(node: nodes.literal, topology: str) -> CodeBlock:
     elif "run" in node:
         kind = "transcript" if topology else ""
         text = f"{node['run']}{'#' if node['run'].startswith('root@') else '$'} {text}"
-    return CodeBlock(kind, "console", text, source, line, node.get("not-run", ""), None, frozenset(_tabs(node)),
+    return CodeBlock(kind, "console", text, source, line, node.get("not-run", ""), False, None, frozenset(_tabs(node)),
                      inline=True, tests=tuple(node.get("tests", ())))
 
 

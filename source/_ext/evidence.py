@@ -27,6 +27,7 @@ from sphinx.util.typing import ExtensionMetadata
 from tests.lab.filters import FILTERS
 from tests.transcripts import evidence as kept
 from tests.transcripts.evidence import Evidence, Session
+from tests.transcripts.page import ON_XEN
 
 LABEL = "evidence"
 """The label above the table."""
@@ -92,23 +93,29 @@ def mark_blocks(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def remark(found: Sequence[Session]) -> str:
-    """What ran a block, in a line: ``run on Linux 6.12, nftables 1.1.3, 23 Nov 2026``."""
+    """What ran a block, in a line: ``run on Linux 6.12, nftables 1.1.3, 23 Nov 2026``, or ``run on Xen …``."""
     if not found:
         return NOT_YET
     # Of several runs the oldest: before that, not all of them had been.
     first = min(found, key=lambda session: session.date)
-    return f"run on Linux {short(first.versions['Linux'])}, {', '.join(with_versions(found))}, {day(first.date)}"
+    plain = [session for session in found if session.packet_filter not in ON_XEN]
+    kernel = [f"Linux {short(min(plain, key=lambda session: session.date).versions['Linux'])}"] if plain else []
+    return f"run on {', '.join([*kernel, *with_versions(found)])}, {day(first.date)}"
 
 
 def with_versions(found: Sequence[Session]) -> Iterator[str]:
-    """The packet filters of some sessions, with their versions."""
-    versions = {session.packet_filter or "nftables": session.versions for session in found}
+    """The packet filters of some sessions, with their versions, and each Xen with that of its kernel."""
+    versions = {session.packet_filter or "nftables": session.versions for session in found
+                if session.packet_filter not in ON_XEN}
     if "nftables" in versions:
         yield f"nftables {versions['nftables']['nftables']}"
     back_ends = [name for name in FILTERS if name in versions and name != "nftables"]
     if back_ends:
         names = " and ".join(name.removeprefix("iptables-") for name in back_ends)
         yield f"iptables {versions[back_ends[0]]['iptables'].split()[0]} ({names})"
+    for session in found:
+        if session.packet_filter in ON_XEN:
+            yield f"Xen {session.versions['Xen']} with Linux {short(session.versions['Linux'])}"
 
 
 def day(text: str) -> str:

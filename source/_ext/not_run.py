@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The option ``:not-run: REASON`` of ``code-block``: nothing can run the block, and every format says so."""
+"""Two options of ``code-block``: ``:not-run: REASON``, nothing can run the block, and every format says so;
+``:xen:``, only a real Xen can, and so ``make test-xen`` does."""
 from __future__ import annotations
 
 from docutils import nodes
@@ -10,15 +11,17 @@ from sphinx.util.typing import ExtensionMetadata
 
 
 class CodeBlockWithReason(CodeBlock):
-    """Sphinx's ``code-block``, with the reason why nothing runs it, where there is one.
+    """Sphinx's ``code-block``, with the reason why nothing runs it, where there is one, or what alone can.
 
-    The reason is kept on the node, as ``node["not-run"]``, for the tests that count such blocks.
+    Both are kept on the node, as ``node["not-run"]`` and ``node["xen"]``, for the tests that count and run blocks.
     """
 
-    option_spec = CodeBlock.option_spec | {"not-run": directives.unchanged_required}
+    option_spec = CodeBlock.option_spec | {"not-run": directives.unchanged_required, "xen": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         block, = super().run()
+        for code in block.findall(nodes.literal_block):
+            code["xen"] = "xen" in self.options
         if "not-run" not in self.options:
             return [block]
         reason = self.options["not-run"]

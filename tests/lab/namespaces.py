@@ -171,7 +171,7 @@ def unshare() -> list[str]:
     return ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]
 
 
-def _enter(pid: int, *namespaces: str) -> list[str]:
+def enter(pid: int, *namespaces: str) -> list[str]:
     """The command prefix that enters namespaces of a process, and its user namespace where it has one."""
     user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
     return ["nsenter", "--target", str(pid), *user, "--mount", *namespaces]
@@ -249,30 +249,37 @@ class Lab:
             host.forget()
 
     def _start(self) -> None:
-        hosts = self.topology.hosts.values()
+        hosts = self.namespaced()
         # All made by one program, for speed.
-        folders = ["/run/media", *(f"/run/hosts/{host}/{layer}" for host in self.topology.hosts
+        folders = ["/run/media", *(f"/run/hosts/{host.name}/{layer}" for host in hosts
                                    for layer in ("etc", "etc-work", "run", "run-work"))]
-        addresses = "\n".join(
-            ["127.0.0.1 localhost", "::1 localhost"]
-            + [f"{address.split('/')[0]} {host.name}" for host in hosts
-               for interface in host.interfaces.values() for address in interface.addresses])
         process = _start(
-            [*_enter(_template().pid), "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child",
+            [*enter(_template().pid), "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child",
              "--mount-proc", "sh", "-ec", ANCHOR, "sh", self.wires(), HOST, " ".join(folders),
              *(word for host in hosts for word in (host.name, host.role, BACK_ENDS[self.iptables],
-                                                   str(int(self.bridge_nf)), addresses, self.settings(host)))],
+                                                   str(int(self.bridge_nf)), self.addresses(), self.settings(host)))],
             parts=len(hosts))
         self._processes.append(process)
         self.anchor, = _children(process.pid)
         self.hosts = {host.name: Host(self, host, *_children(pid)) for host, pid in zip(hosts, _children(self.anchor))}
 
+    def namespaced(self) -> list[topologies.Host]:
+        """The hosts that are network namespaces: here, all of them."""
+        return list(self.topology.hosts.values())
+
+    def addresses(self) -> str:
+        """What every host has as /etc/hosts."""
+        return "\n".join(
+            ["127.0.0.1 localhost", "::1 localhost"]
+            + [f"{address.split('/')[0]} {host.name}" for host in self.topology.hosts.values()
+               for interface in host.interfaces.values() for address in interface.addresses])
+
     def wires(self) -> str:
         """The batch for ip that makes the hosts' network namespaces and the wires between them."""
-        batch = [f"netns add {name}" for name in self.topology.hosts]
+        batch = [f"netns add {host.name}" for host in self.namespaced()]
         for network in self.topology.networks:
             batch += [f"link add {network} type bridge mcast_snooping 0", f"link set {network} up"]
-        pairs = [(host, interface) for host in self.topology.hosts.values() for interface in host.interfaces.values()]
+        pairs = [(host, interface) for host in self.namespaced() for interface in host.interfaces.values()]
         for number, (host, interface) in enumerate(pairs):
             near = f"{interface.uplink or interface.name} netns {host.name}"
             if interface.bridge:
@@ -296,7 +303,7 @@ class Lab:
         return "\n".join(batch + [f"route add {route}" for route in host.routes])
 
     def _vifs(self, node: topologies.Host, bridge: Interface) -> Iterator[str]:
-        for host in self.topology.hosts.values():
+        for host in self.namespaced():
             for interface in host.interfaces.values():
                 if host.node == node.name and interface.bridge == bridge.name:
                     yield interface.vif
@@ -304,6 +311,9 @@ class Lab:
 
 class Host:
     """A host of the lab: it can run a command, listen, and try to connect."""
+
+    #: The program that does what :meth:`ask` asks, as this host sees it.
+    agent = str(PROJECT / "tests/lab/agent.py")
 
     def __init__(self, lab: Lab, described: topologies.Host, pid: int):
         self.lab = lab
@@ -328,7 +338,7 @@ class Host:
     def command(self, argv: Sequence[str], directory: str = "/run/examples") -> list[str]:
         """The command line that runs ``argv`` on this host from outside of it."""
         variables = [f"{key}={value}" for key, value in self.environment.items()]
-        return [*_enter(self.pid, "--pid", "--uts", "--net"), "env", "-i", "-C", directory, *variables, *argv]
+        return [*enter(self.pid, "--pid", "--uts", "--net"), "env", "-i", "-C", directory, *variables, *argv]
 
     def run(self, *argv: str, check: bool = True, input: str | None = None,
             timeout: float = HUNG) -> subprocess.CompletedProcess[str]:
@@ -361,8 +371,7 @@ class Host:
         answer: Queue[dict] = Queue()
         with self._lock:
             if self._agent is None:
-                self._agent = self.popen("python3", str(PROJECT / "tests/lab/agent.py"),
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                self._agent = self.popen("python3", self.agent, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
                 threading.Thread(target=self._read_answers, args=(self._agent.stdout,), daemon=True).start()
             number = next(self._numbers)
             self._answers[number] = answer

@@ -34,9 +34,13 @@ shell of that prompt. It has to succeed; its output is not shown, and not compar
 so offers: a block in a tab ``nftables`` runs for nftables, in a tab ``iptables`` for both back ends of
 iptables, and any other block every time, with the same output.
 
+*Xen.* A block with the option ``:xen:`` is run by ``make test-xen`` alone, on real Xen nodes of the page's topology:
+once for each version of Xen, all such blocks of a page one after the other on fresh nodes, without its other blocks.
+``make update`` leaves them as they are.
+
 *The end.* The page undoes what it does: every host's rules are as they were at the beginning.
 
 The modules: ``page`` finds the commands, ``hosts`` starts what they run on, ``shell`` runs one, ``output`` compares,
 ``session`` does a page, ``update`` writes what came out into it; ``evidence`` is what is kept of the runs,
-``accounts`` counts what is on the pages, and ``plugin`` has pytest do both at its end.
+``accounts`` counts what is on the pages, ``plugin`` has pytest do both at its end, and ``cases`` makes tests of pages.
 """

@@ -51,8 +51,9 @@ def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Acc
     result = Account()
     state = {(page, id(block)): _state(page, blocks, block, outcomes)
              for page, blocks in guide.items() for block in blocks}
-    run = {simple for page, blocks in guide.items() for block in blocks if block.kind == "transcript"
-           and state[page, id(block)] in ("run", "skipped", "failed") for simple in evidence.simple_commands_of(block)}
+    run = {simple for page, blocks in guide.items() for block in blocks
+           if block.kind == "transcript" and state[page, id(block)] in ("run", "xen", "skipped", "failed")
+           for simple in evidence.simple_commands_of(block)}
     for page, blocks in guide.items():
         for block in blocks:
             what = state[page, id(block)]
@@ -73,6 +74,8 @@ def _state(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, outcomes: O
     match block.kind:
         case "not-run":
             return "not-run"
+        case "transcript" if block.xen:
+            return "xen"
         case "transcript":
             return _worst(_of_session(page, blocks, block, name, outcomes)
                           for name in evidence.filters_of(blocks, block))

@@ -38,7 +38,7 @@ class Block:
 
 @dataclass
 class Session:
-    """A page that was run to its end as it says, with one packet filter or none.
+    """A page that was run to its end as it says, with one packet filter or none, or its blocks for Xen on one.
 
     ``date`` is that of the run (YYYY-MM-DD), ``versions`` what ran it, ``examples`` the hash of each example file
     that its commands named.
@@ -148,13 +148,13 @@ def simple_commands_of(block: CodeBlock) -> Iterator[str]:
 
 
 def filters_of(blocks: Sequence[CodeBlock], block: CodeBlock) -> list[str]:
-    """The packet filters for which a page runs a block."""
-    return [name for name in pages.filters(blocks) or [""] if block in pages.transcripts(blocks, name)]
+    """The packet filters for which a page runs a block, or each Xen that it runs on."""
+    return [name for name in pages.runs(blocks) if block in pages.transcripts(blocks, name)]
 
 
 def cases(guide: Mapping[str, Sequence[CodeBlock]]) -> Iterator[tuple[str, str]]:
-    """Each page that has transcripts, by name, with each packet filter that it offers, or with an empty string."""
+    """Each page that has transcripts, by name, with each packet filter that it offers, or with an empty string, and
+    with each Xen where it has blocks for that."""
     for page, blocks in guide.items():
-        if any(block.kind == "transcript" for block in blocks):
-            for packet_filter in pages.filters(blocks) or [""]:
-                yield page, packet_filter
+        for name in pages.runs(blocks):
+            yield page, name

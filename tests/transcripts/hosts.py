@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from source._ext.code_kinds import PROGRAMS
 from tests.lab import namespaces, sshd, wireguard
 from tests.lab.filters import FILTERS, iptables_of
-from tests.lab.namespaces import PATH, Lab
+from tests.lab.hypervisor import cluster
+from tests.lab.hypervisor.cluster import Cluster
+from tests.lab.hypervisor.guest import MIGRATION
+from tests.lab.namespaces import HUNG, PATH, Lab
 from tests.transcripts.evidence import simple_commands
-from tests.transcripts.page import Command
+from tests.transcripts.page import ON_XEN, Command
 
 #: What the front matter of a page may ask for, and why this machine has none.
 NEEDS = {"wireguard": wireguard.why_not}
@@ -24,6 +27,8 @@ ALWAYS_THERE = {"echo", "exec", "kill", "printf", "test", "umask", "xend"}
 
 def why_not(metadata: Mapping[str, str], packet_filter: str, commands: Iterable[Command]) -> str:
     """Why this machine cannot run the commands of a page, and what would help; else an empty string."""
+    if packet_filter in ON_XEN:
+        return cluster.why_not()
     if reason := namespaces.why_not(iptables_of(packet_filter or FILTERS[0])):
         return reason
     if "sshd" in metadata and (reason := sshd.why_not()):
@@ -36,9 +41,18 @@ def why_not(metadata: Mapping[str, str], packet_filter: str, commands: Iterable[
     return f"not installed: {', '.join(missing)}; sudo ./install-packages.sh test" if missing else ""
 
 
+def limit(packet_filter: str) -> float:
+    """Seconds after which a command of a page counts as hung: on Xen, a migration may take as long."""
+    return MIGRATION if packet_filter in ON_XEN else HUNG
+
+
 @contextmanager
 def of_page(metadata: Mapping[str, str], packet_filter: str, bridge_nf: bool = False) -> Iterator[Lab]:
-    """A lab with the hosts of a page, for one packet filter; ends with the block."""
+    """A lab with the hosts of a page, for one packet filter or on one Xen; ends with the block."""
+    if packet_filter in ON_XEN:
+        with Cluster(metadata["topology"], ON_XEN[packet_filter]) as lab:
+            yield lab
+        return
     with Lab(metadata["topology"], iptables_of(packet_filter or FILTERS[0]), bridge_nf) as lab:
         for name in metadata.get("sshd", "").split():
             sshd.prepare(lab[name])

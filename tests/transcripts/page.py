@@ -9,12 +9,15 @@ from pathlib import Path
 
 from source._ext.code_kinds import PROMPT, CodeBlock
 from tests.lab.filters import FILTERS
+from tests.lab.hypervisor.packages import RELEASES
 from tests.transcripts import output
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROMPT_IN_TEXT = re.compile(rf"^{PROMPT.pattern}", re.MULTILINE)
 #: The tab that a packet filter's commands are in.
 TABS = {packet_filter: packet_filter.partition("-")[0] for packet_filter in FILTERS}
+#: What stands in the place of a packet filter where blocks run on real nodes: the version of Xen by that name.
+ON_XEN = {f"xen-{version}": version for version in RELEASES}
 SHELLS = {"#": "root", "$": "user"}
 HERE_DOCUMENT = re.compile(r"(?<!<)<<-?\s*([\"']?)(\w+)\1")
 DELIMITER = "EOF"
@@ -63,10 +66,18 @@ def filters(blocks: Iterable[CodeBlock]) -> list[str]:
     return [name for name, tab in TABS.items() if any(tab in block.tabs for block in blocks)]
 
 
+def runs(blocks: Iterable[CodeBlock]) -> list[str]:
+    """What a page is run for: its packet filters, or an empty string; and each Xen, where it has blocks for that."""
+    transcripts = [block for block in blocks if block.kind == "transcript"]
+    return [name for on_xen, names in ((False, filters(blocks) or [""]), (True, list(ON_XEN)))
+            for name in names if any(block.xen == on_xen for block in transcripts)]
+
+
 def transcripts(blocks: Iterable[CodeBlock], packet_filter: str = "") -> list[CodeBlock]:
-    """The transcripts that are run for a packet filter."""
+    """The transcripts that are run for a packet filter, or on a Xen."""
     others = set(TABS.values()) - {TABS.get(packet_filter)}
-    return [block for block in blocks if block.kind == "transcript" and not block.tabs & others]
+    return [block for block in blocks if block.kind == "transcript" and block.xen == (packet_filter in ON_XEN)
+            and not block.tabs & others]
 
 
 def commands(block: CodeBlock) -> list[Command]:

@@ -11,6 +11,7 @@ from tests import guide
 from tests.transcripts import evidence
 from tests.transcripts.accounts import Account, Outcomes, account
 from tests.transcripts.evidence import Block, Evidence, Session
+from tests.transcripts.page import ON_XEN
 
 #: What a test of a page calls the properties of its report: the page and packet filter, and the session.
 CASE, SESSION = "case", "session"
@@ -55,7 +56,7 @@ class KeepEvidence:
         if not self.cases:
             return
         blocks = {page.name: guide.blocks(page) for page in guide.pages().values()}
-        whole = self.cases == {(page, packet_filter) for page, packet_filter in evidence.cases(blocks)}
+        whole = self.cases == {case for case in evidence.cases(blocks) if case[1] not in ON_XEN}
         evidence.save(self._evidence(whole))
         named = {test for page in blocks.values() for block in page for test in block.tests}
         if whole and named <= set(self.outcomes.tests):
@@ -64,12 +65,13 @@ class KeepEvidence:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _evidence(self, whole: bool) -> Evidence:
-        """A whole run leaves its own evidence only; a part of it adds to what there is."""
-        kept = Evidence()
-        if not whole:
-            kept = evidence.load()
-            kept.sessions = [session for session in kept.sessions
-                             if (session.page, session.packet_filter) not in self.cases - self.outcomes.skipped]
+        """A whole run leaves its own evidence only, and that of Xen; a part of it adds to what there is."""
+        kept = evidence.load()
+        kept.sessions = [session for session in kept.sessions
+                         if (session.page, session.packet_filter) not in self.cases - self.outcomes.skipped]
+        if whole:
+            kept.sessions = [session for session in kept.sessions if session.packet_filter in ON_XEN]
+            kept.tests = {}
         kept.sessions += self.outcomes.sessions
         kept.sessions.sort(key=lambda session: (session.page, session.packet_filter))
         for test, outcome in sorted(self.outcomes.tests.items()):

@@ -59,13 +59,13 @@ def rewrite(text: str, changes: Sequence[tuple[Command, list[str]]]) -> str:
 def update(page: guide.Page) -> bool:
     """Bring the outputs of a page up to date; whether that changed its file.
 
-    Each packet filter that the page offers has to give the same below a command that it shares. Raises Conflict,
-    with the file as it was.
+    Each packet filter that the page offers has to give the same below a command that it shares. What needs a Xen is
+    left as it is. Raises Conflict, with the file as it was.
     """
     changes: dict[str, tuple[Command, list[str]]] = {}
     ran: dict[str, list[str]] = {}
     blocks = guide.blocks(page)
-    for packet_filter in pages.filters(blocks) or [""]:
+    for packet_filter in (name for name in pages.runs(blocks) if name not in pages.ON_XEN):
         commands = [command for block in pages.transcripts(blocks, packet_filter) for command in pages.commands(block)]
         if reason := hosts.why_not(page.metadata, packet_filter, commands):
             raise Conflict(f"{page.name} cannot be run: {reason}")

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A guest on a node of the Xen lab, which counts; see ``guest.c``."""
+from __future__ import annotations
+
+import functools
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.hypervisor.packages import run
+from tests.lab.namespaces import Host
+
+FLAGS = ("-O1 -ffreestanding -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none "
+         "-fno-asynchronous-unwind-tables -mgeneral-regs-only -mno-red-zone -Wall -Wextra -Werror "
+         "-Wl,-Ttext-segment=0x100000,--build-id=none,-z,noexecstack,-e,start").split()
+#: The kinds of guests, and the kind of machine that the program of each is for.
+KINDS = {"pvh": "-m32", "pv": "-m64"}
+
+#: Seconds that a migration may take: five times what was measured on a quiet machine.
+MIGRATION = 150
+#: Seconds in which a guest that runs prints something.
+PATIENCE = 30
+
+
+@functools.cache
+def programs() -> dict[str, bytes]:
+    """The guest as a program, compiled here, for each kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, machine in KINDS.items():
+            run(["gcc", machine, *FLAGS, Path(__file__).with_name("guest.c"), "-o", Path(folder, kind)])
+        return {kind: Path(folder, kind).read_bytes() for kind in KINDS}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the guest prints each second."""
+
+    name: str
+    identity: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest by its name; ``kind`` is ``pvh`` or ``pv``."""
+
+    name: str
+    kind: str = "pvh"
+
+    @property
+    def configuration(self) -> str:
+        """What xl has to know about it."""
+        return (f'name = "{self.name}"\ntype = "{self.kind}"\nkernel = "/lab/guest-{self.kind}"\nmemory = 8\n'
+                'vcpus = 1\non_crash = "preserve"\n')
+
+    def create(self, node: Host) -> None:
+        """Start it on a node, and wait until it counts."""
+        node.run("tee", f"/etc/xen/{self.name}.cfg", input=self.configuration)
+        node.run("xl", "create", f"/etc/xen/{self.name}.cfg")
+        self.next_line(node)
+
+    def migrate(self, node: Host, address: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Have a node send it to an address; whether that worked, the caller sees."""
+        return node.run("xl", "migrate", *options, self.name, address, check=False, timeout=MIGRATION)
+
+    def listed(self, node: Host) -> bool:
+        """Whether the node has it, under its own name."""
+        return node.run("xl", "domid", self.name, check=False).returncode == 0
+
+    def line(self, node: Host) -> Line | None:
+        """What it has printed last on a node, also while it was coming in."""
+        logs = [f"/var/log/xen/console/guest-{self.name}{suffix}.log" for suffix in ("", "--incoming")]
+        said = node.run("cat", *logs, check=False).stdout
+        lines = [line.split() for line in said.replace("\r", "").split("\n")[:-1]]
+        found = [Line(words[0], words[1], int(words[2])) for words in lines if len(words) == 3 and words[2].isdigit()]
+        return max(found, key=lambda line: line.count, default=None)
+
+    def next_line(self, node: Host) -> Line:
+        """A line that it has not printed yet: it runs there. Raises AssertionError where none comes."""
+        before = self.line(node)
+        deadline = time.monotonic() + PATIENCE
+        while (now := self.line(node)) is None or now == before:
+            assert time.monotonic() < deadline, (
+                f"{self.name} prints nothing on {node.name} within {PATIENCE} s; last: {before}\n"
+                + node.run("xl", "list", check=False).stdout)
+            time.sleep(0.2)
+        return now

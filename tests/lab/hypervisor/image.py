@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""A node's image, made of Debian's packages: the hypervisor, Domain-0's kernel, and its root as an initial RAM disk."""
+from __future__ import annotations
+
+import gzip
+import lzma
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tests.lab.hypervisor import cache
+from tests.lab.hypervisor.cache import CacheError
+from tests.lab.hypervisor.packages import Packages, Release, run
+
+INSIDE = Path(__file__).with_name("inside")
+#: What Domain-0 has besides what Debian calls essential; xen-utils has the version in its name.
+ROOT = ("xenstore-utils", "openssh-server", "openssh-client", "iptables", "nftables", "iproute2", "kmod", "procps",
+        "mount", "util-linux", "login", "netcat-openbsd")
+#: Left out of the root, which is held in memory.
+UNNEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/zoneinfo/*",
+            "/usr/share/i18n/*", "/usr/share/bash-completion/*", "/usr/share/lintian/*",
+            "/usr/lib/x86_64-linux-gnu/gconv/*", "/usr/lib/xen-*/boot/*")
+#: Left out only when all packages are configured, since some need it for that.
+UNNEEDED_AFTER = (
+    "usr/share/perl*", "usr/bin/perl*", "usr/lib/x86_64-linux-gnu/perl*", "usr/lib/x86_64-linux-gnu/libperl*",
+    "var/lib/apt", "var/cache", "var/lib/dpkg/info", "usr/bin/apt*", "usr/lib/apt", "usr/lib/x86_64-linux-gnu/libapt*",
+    *(f"usr/lib/python3*/{name}" for name in ("test", "idlelib", "lib2to3", "pydoc_data", "unittest", "ensurepip",
+                                              "distutils", "tkinter", "turtledemo", "turtle.py", "_pyrepl")),
+    "usr/lib/udev/hwdb*", "usr/lib/xen-*/bin/test-*", "boot", "etc/ssh/ssh_host_*", "var/log/*.log")
+#: The kernel's modules that a node has, with all that they depend on; folders from kernel/.
+MODULE_FOLDERS = ("net/netfilter", "net/ipv4/netfilter", "net/ipv6/netfilter", "net/bridge")
+MODULES = ("virtio_pci", "virtio_net", "virtio_console", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc",
+           "xen-privcmd", "xen-netback", "xen-blkback", "tun", "wireguard", "crc32c_generic")
+#: Where the kernel's image has how its payload is packed (Documentation/arch/x86/boot.rst).
+XZ, ZSTD = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
+
+
+def take(release: Release, say: Callable[[str], None]) -> Path:
+    """The folder with a release's image: ``xen``, ``vmlinux`` and ``root.cpio``; made first, where it is not kept.
+
+    Raises CacheError with one line where it cannot be.
+    """
+    packages = Packages(release, cache.folder() / f"apt-{release.xen}")
+    versions = packages.versions([f"xen-hypervisor-{release.xen}-amd64", "linux-image-amd64", *_root(release)])
+    built_in = [path.read_text(encoding="utf-8") for path in (*sorted(INSIDE.iterdir()), Path(__file__))]
+
+    def make(new: Path) -> dict:
+        say(f"making the image of {release.name} with Xen {versions[f'xen-hypervisor-{release.xen}-amd64']}")
+        with tempfile.TemporaryDirectory(prefix=f"new-image-{release.xen}-", dir=cache.folder()) as scratch:
+            _build(release, packages, versions, Path(scratch), new)
+        return {"release": release.name, "versions": versions}
+
+    return cache.take(f"image-{release.xen}", cache.key_of(sorted(versions.items()), *built_in), make, say)
+
+
+def _root(release: Release) -> list[str]:
+    return [f"xen-utils-{release.xen}", *ROOT]
+
+
+def _build(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> None:
+    kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
+    boot = scratch / "boot"
+    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel], boot)
+    hypervisor, = boot.glob(f"boot/xen-{release.xen}*.gz")
+    (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
+    vmlinuz, = boot.glob("boot/vmlinuz-*")
+    (new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
+
+    root = scratch / "root"
+    run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_root(release))}",
+         *(f"--dpkgopt=path-exclude={pattern}" for pattern in UNNEEDED), release.suite, root, *packages.sources])
+    for pattern in UNNEEDED_AFTER:
+        for path in root.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    _copy_modules(boot, root, vmlinuz.name.removeprefix("vmlinuz-"))
+    _copy_own(root)
+    with (new / "root.cpio").open("wb") as archive:
+        names = subprocess.run(["find", ".", "-mindepth", "1", "-print0"], cwd=root, capture_output=True, check=True)
+        packed = subprocess.run(["cpio", "--create", "--format=newc", "--null", "--quiet"], cwd=root,
+                                input=names.stdout, stdout=archive, stderr=subprocess.PIPE)
+    if packed.returncode:
+        raise CacheError(f"cpio: {packed.stderr.decode().strip()}")
+
+
+def decompressed(vmlinuz: bytes) -> bytes:
+    """The ELF image within a compressed kernel: Xen gets to Domain-0 sooner when it has nothing to unpack."""
+    setup = vmlinuz[0x1f1] or 4
+    offset, length = struct.unpack_from("<II", vmlinuz, 0x248)
+    start = (setup + 1) * 512 + offset
+    payload = vmlinuz[start:start + length]
+    if payload.startswith(XZ):
+        # Behind the payload stands its length unpacked, which is no part of it.
+        return lzma.LZMADecompressor().decompress(payload)
+    if payload.startswith(ZSTD):
+        return subprocess.run(["zstd", "--decompress", "--stdout", "--quiet"], input=payload[:-4],
+                              capture_output=True, check=True).stdout
+    raise CacheError(f"the kernel is packed in a way that is not known here: it begins with {payload[:4].hex()}")
+
+
+def _copy_modules(boot: Path, root: Path, version: str) -> None:
+    """Copy the chosen modules and all that they depend on, then list them anew."""
+    found = [path for path in (boot / "lib/modules", boot / "usr/lib/modules") if path.is_dir()][0] / version
+    run(["depmod", "--basedir", found.parents[2], version])
+    needs = {line.partition(":")[0]: line.partition(":")[2].split()
+             for line in (found / "modules.dep").read_text().splitlines()}
+    for name in closure(needs):
+        to = root / "lib/modules" / version / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(found / name, to)
+    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        shutil.copy(found / name, root / "lib/modules" / version)
+    run(["depmod", "--basedir", root, version])
+
+
+def closure(needs: dict[str, list[str]]) -> set[str]:
+    """The chosen modules with all that they depend on; ``needs`` is what modules.dep has."""
+    wanted = {name for name in needs
+              if name.rpartition("/")[2].partition(".")[0].replace("_", "-") in {m.replace("_", "-") for m in MODULES}
+              or name.removeprefix("kernel/").startswith(tuple(f"{folder}/" for folder in MODULE_FOLDERS))}
+    return wanted.union(*(needs[name] for name in wanted))
+
+
+def _copy_own(root: Path) -> None:
+    """Put in what makes a node of the lab of it."""
+    shutil.copy(INSIDE / "init", root / "init")
+    (root / "init").chmod(0o755)
+    own = root / "lab"
+    own.mkdir()
+    shutil.copy(INSIDE / "remote.py", own)
+    (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
+    # So that a test sees what its guest prints, without a terminal.
+    (root / "var/log/xen/console").mkdir(parents=True)
+    _set(root / "etc/default/xen", "XENCONSOLED_ARGS", "'--log=guest --timestamp=none'")
+
+
+def _set(path: Path, name: str, value: str) -> None:
+    lines: Iterable[str] = path.read_text().splitlines() if path.exists() else []
+    path.write_text("\n".join([line for line in lines if not line.startswith(f"{name}=")] + [f"{name}={value}", ""]))

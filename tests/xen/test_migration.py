@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""``xl migrate`` between real nodes: a guest that counts on, or stays where it was."""
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.hypervisor.guest import Guest
+from tests.lab.namespaces import Host
+
+SCENARIO = "isolated-management-network"
+MANAGEMENT = {"node-a": "192.168.1.1", "node-b": "192.168.1.2"}
+OUTSIDE = {"node-a": "203.0.113.11", "node-b": "203.0.113.12"}
+#: So that a dropped connection ends in time.
+IMPATIENT = ("-s", "ssh -o ConnectTimeout=6")
+#: Port 22 by the management card only, for each packet filter.
+CLOSED = {
+    "nftables": """
+        nft '
+            table inet migration {
+                chain input {
+                    type filter hook input priority filter; policy accept;
+                    tcp dport 22 iifname != { "lo", "eth1" } drop
+                }
+            }
+        '
+    """,
+    "iptables": """
+        for iptables in iptables ip6tables; do
+            $iptables -A INPUT -p tcp --dport 22 -i lo -j ACCEPT
+            $iptables -A INPUT -p tcp --dport 22 ! -i eth1 -j DROP
+        done
+    """,
+}
+
+
+def moved(guest: Guest, source: Host, target: Host, before) -> None:
+    """The guest is on the target alone, the same one, and has counted on from where it was."""
+    after = guest.next_line(target)
+    assert (after.name, after.identity) == (before.name, before.identity)
+    assert before.count < after.count
+    assert guest.listed(target)
+    assert not guest.listed(source)
+
+
+def stayed(guest: Guest, source: Host, target: Host, before) -> None:
+    """The guest is on the source alone, and runs."""
+    after = guest.next_line(source)
+    assert (after.name, after.identity) == (before.name, before.identity)
+    assert before.count < after.count
+    assert guest.listed(source)
+    assert not guest.listed(target)
+
+
+@pytest.mark.parametrize("packet_filter", CLOSED)
+def test_only_by_the_management_network(start_cluster, xen, packet_filter):
+    """With port 22 closed to every other card the guest stays; by the management network it moves."""
+    lab = start_cluster(SCENARIO, xen)
+    source, target = lab["node-a"], lab["node-b"]
+    guest = Guest("h1")
+    guest.create(source)
+    before = guest.next_line(source)
+    assert lab["outsider"].probe(OUTSIDE["node-b"], 22) == "open"
+
+    target.sh(CLOSED[packet_filter])
+    assert lab["outsider"].probe(OUTSIDE["node-b"], 22) == "filtered"
+    failed = guest.migrate(source, OUTSIDE["node-b"], *IMPATIENT)
+    assert failed.returncode != 0
+    stayed(guest, source, target, before)
+
+    done = guest.migrate(source, MANAGEMENT["node-b"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    moved(guest, source, target, before)
+
+
+def test_pv_guests_do_not_migrate(start_cluster, xen):
+    """Debian builds Xen without shadow paging, which a PV guest would need; it stays and runs on."""
+    lab = start_cluster(SCENARIO, xen)
+    source, target = lab["node-a"], lab["node-b"]
+    guest = Guest("p1", "pv")
+    guest.create(source)
+    before = guest.next_line(source)
+    failed = guest.migrate(source, MANAGEMENT["node-b"])
+    assert failed.returncode != 0
+    assert "logdirty" in failed.stderr, failed.stderr
+    stayed(guest, source, target, before)
+
+
+def test_to_a_newer_xen_and_not_back(start_cluster):
+    """4.17 sends to 4.20; the way back fails, and the guest runs on where it is."""
+    lab = start_cluster(SCENARIO, {"node-a": "4.17", "node-b": "4.20"})
+    older, newer = lab["node-a"], lab["node-b"]
+    guest = Guest("h1")
+    guest.create(older)
+    before = guest.next_line(older)
+    done = guest.migrate(older, MANAGEMENT["node-b"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    moved(guest, older, newer, before)
+
+    before = guest.next_line(newer)
+    failed = guest.migrate(newer, MANAGEMENT["node-a"])
+    assert failed.returncode != 0
+    stayed(guest, newer, older, before)
