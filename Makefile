@@ -42,7 +42,7 @@ man: $(MAN)  ## build/man/*.7
 
 test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true
-	@$(PYTHON) -m pytest --numprocesses 6 --dist worksteal $(if $(PAGE),--quiet tests/test_transcripts.py -k test_page --page $(PAGE))
+	@$(PYTHON) -m pytest $(if $(PAGE),--quiet -k test_page --page $(PAGE) tests/test_transcripts.py,--numprocesses 6 --dist worksteal)
 
 test-xen: $(VENV)  ## run what needs a hypervisor, on real Xen nodes in QEMU (some GB of memory; the first time, downloads)
 	@./install-packages.sh xen

@@ -28,7 +28,10 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(str(error)) from error
     # Workers send their reports to the first process, which alone keeps the evidence.
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(KeepEvidence(config))
+        option = config.option
+        some = option.keyword or option.markexpr or option.page or config.getoption("lf", False)
+        config.pluginmanager.register(
+            KeepEvidence(not some and config.args_source == pytest.Config.ArgsSource.TESTPATHS))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import runpy
 import shutil
@@ -67,10 +68,11 @@ def chosen(files: Sequence[str | Path]) -> list[Page]:
     """The pages with transcripts in these files, or all of them; LookupError names a file that has none."""
     found = {page.file: page for page in pages().values()
              if any(block.kind == "transcript" for block in blocks(page))}
-    for file in map(str, files):
+    files = [os.path.relpath(file, ROOT) if os.path.isabs(file) else os.path.normpath(file) for file in files]
+    for file in files:
         if file not in found:
             raise LookupError(f"{file} is no page with commands that are run; these are: {', '.join(found)}")
-    return [found[str(file)] for file in files] or list(found.values())
+    return [found[file] for file in files] or list(found.values())
 
 
 def configuration() -> dict[str, Any]:

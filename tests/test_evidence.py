@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,7 +63,7 @@ def make(tmp_path: Path) -> Callable[[str], guide.Page]:
 def hashes(page: guide.Page, packet_filter: str = "nftables") -> dict[str, str]:
     """The hash of each block of a page by the last word of its text."""
     return {block.text.split()[-1]: sha256 for block, sha256 in evidence.hashes(
-        guide.blocks(page), "domain-0", packet_filter)}
+        guide.blocks(page), page.metadata, packet_filter)}
 
 
 def ran(page: guide.Page, *packet_filters: str, date: str = "2026-11-23") -> Evidence:
@@ -70,9 +71,9 @@ def ran(page: guide.Page, *packet_filters: str, date: str = "2026-11-23") -> Evi
     blocks = guide.blocks(page)
     return Evidence([Session(
         NAME, packet_filter, date, VERSIONS,
-        [Block("index.md:1", sha256, 0.5) for _, sha256 in evidence.hashes(blocks, "domain-0", packet_filter)],
+        [Block("index.md:1", sha256, 0.5) for _, sha256 in evidence.hashes(blocks, page.metadata, packet_filter)],
         {str(path.relative_to(EXAMPLES)): evidence.hash_of_file(path)
-         for block, _ in evidence.hashes(blocks, "domain-0", packet_filter) for path in evidence.examples_of(block)})
+         for block, _ in evidence.hashes(blocks, page.metadata, packet_filter) for path in evidence.examples_of(block)})
         for packet_filter in packet_filters])
 
 
@@ -96,22 +97,37 @@ def test_a_change_in_another_tab_ends_nothing(make):
     assert hashes(make(PAGE.replace("iptables.sh apply", "iptables.sh undo"))) == before
 
 
-def test_a_change_of_a_file_that_a_command_uses_ends_its_record(make, monkeypatch, tmp_path: Path):
+def test_a_change_of_any_example_ends_every_record(make, monkeypatch, tmp_path: Path):
+    """One calls another, and a page's commands may read any."""
     page = make(PAGE)
-    before = hashes(page), hashes(page, "iptables-nft")
-    examples = tmp_path / "examples"
-    for name in ("domain-0/topology.toml", "domain-0/firewall.nft", "domain-0/firewall.v4", "domain-0/firewall.v6",
-                 "iptables.sh"):
-        (examples / name).parent.mkdir(parents=True, exist_ok=True)
-        (examples / name).write_bytes((EXAMPLES / name).read_bytes())
+    examples = tmp_path / "copy"
+    shutil.copytree(EXAMPLES, examples)
     monkeypatch.setattr(evidence, "EXAMPLES", examples)
-    assert (hashes(page), hashes(page, "iptables-nft")) == before
-    (examples / "domain-0/firewall.v6").write_text("changed")
-    assert hashes(page) == before[0]
-    after = hashes(page, "iptables-nft")
-    assert after["one"] == before[1]["one"] and after["domain-0/firewall"] != before[1]["domain-0/firewall"]
-    (examples / "domain-0/topology.toml").write_text("changed")
-    assert hashes(page)["one"] != before[0]["one"]
+    before = hashes(page)
+    for name in ("check_values.py", "domain-0/topology.toml", "domain-0/firewall.v6"):
+        text = (examples / name).read_text()
+        (examples / name).write_text(text + "# changed")
+        assert not set(hashes(page).values()) & set(before.values())
+        (examples / name).write_text(text)
+        assert hashes(page) == before
+
+
+def test_another_front_matter_ends_every_record(make):
+    page = make(PAGE)
+    before = hashes(page)
+    for name in ("topology", "sshd", "needs"):
+        other = guide.Page(page.name, page.metadata | {name: "node-b"}, page.doctree)
+        assert not set(hashes(other).values()) & set(before.values())
+
+
+def test_a_page_is_read_again_when_an_example_changes(make, tmp_path: Path):
+    """What the page itself does not show counts as well."""
+    make(PAGE.partition("```{literalinclude}")[0])
+    with patch_docutils(str(guide.ROOT)), docutils_namespace():
+        app = Sphinx(tmp_path / "source", guide.ROOT, tmp_path / "out", tmp_path / "doctrees", "dummy", status=None)
+        app.build()
+        noted = {(tmp_path / "source" / name).resolve() for name in app.env.dependencies[NAME]}
+    assert {EXAMPLES / "domain-0" / "topology.toml", EXAMPLES / "check_values.py"} <= noted
 
 
 @pytest.mark.parametrize(("command", "used"), [
@@ -120,7 +136,12 @@ def test_a_change_of_a_file_that_a_command_uses_ends_its_record(make, monkeypatc
     ("python3 check_values.py domain-0/firewall.nft", ["check_values.py"]),
     ("grep -q x domain-0/firewall.nft", []),
     ("true; cat domain-0/firewall.nft | nft -f -", []),
-    ("sh undo-in.sh 60 nft -f domain-0/firewall.nft", ["undo-in.sh", "domain-0/firewall.nft"]),
+    ("nft -c -f domain-0/firewall.nft", []),
+    ("cp domain-0/xen-rules.service /etc/systemd/system/", []),
+    ("cp untrusted-subnet/xend-config.sxp /etc/xen/xend-config.sxp", ["untrusted-subnet/xend-config.sxp"]),
+    ("sh iptables.sh undo domain-0/firewall", ["iptables.sh"]),
+    ("true # nft -f domain-0/firewall.nft", []),
+    ("sh undo-in.sh 60 nft -f domain-0/firewall.nft", ["undo-in.sh"]),
     ("echo a >domain-0/firewall.nft", []),
     ("ls domain-0 /etc/hosts ../conf.py", []),
 ])
@@ -139,6 +160,7 @@ def test_the_files_that_a_command_uses(command: str, used: list[str]):
     ("nc -l 80 &", ["nc -l 80"]),
     ("cat <<'EOF' >x; ls a\nrm b\nEOF", ["cat", "ls a"]),
     ("nc -l \\\n  80", ["nc -l 80"]),
+    ("ls a # rm b", ["ls a"]),
     ("echo 'no end", ["echo 'no end"]),
 ])
 def test_the_commands_that_a_line_is_made_of(text: str, commands: list[str]):
@@ -148,18 +170,18 @@ def test_the_commands_that_a_line_is_made_of(text: str, commands: list[str]):
 def test_evidence_is_what_was_saved(make, tmp_path: Path):
     assert evidence.load(tmp_path / "none.json") == Evidence()
     kept = ran(make(PAGE), *ALL)
-    kept.tests["tests/test_x.py::test_y"] = "2026-11-23"
+    kept.tests["tests/test_x.py::test_y"] = ["2026-11-23", "0"]
     evidence.save(kept, tmp_path / "evidence.json")
     assert evidence.load(tmp_path / "evidence.json") == kept
     assert [path.name for path in tmp_path.glob("evidence.*")] == ["evidence.json"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sessions": [{}], "tests": {}}',
-                                  '{"sessions": [1], "tests": {}}'])
-def test_a_file_that_is_no_evidence_is_named(tmp_path: Path, text: str):
+                                  '{"sessions": [1], "tests": {}}', '{"sessions": [], "tests": []}',
+                                  '{"sessions": [], "tests": {"a": ["yesterday", "0"]}}'])
+def test_a_file_that_is_no_evidence_claims_nothing(tmp_path: Path, text: str):
     (tmp_path / "evidence.json").write_text(text)
-    with pytest.raises(ValueError, match="evidence.json is no evidence .*: remove it and run make test"):
-        evidence.load(tmp_path / "evidence.json")
+    assert evidence.load(tmp_path / "evidence.json") == Evidence()
 
 
 # What a page shows
@@ -245,7 +267,8 @@ def test_the_line_in_each_format(make, built):
 
 TABLE = PAGE + """
 Say {run}`nft list tables <root@node-a>`, `echo last`, `nft flush ruleset`,
-{tested}`kill -9 <tests/test_x.py::test_y>`, {not-run}`xe host-list <no XAPI>`.
+{tested}`kill -9 <tests/test_lab.py::test_y>`,
+{tested}`kill -8 <tests/test_lab.py::test_z>`, {not-run}`xe host-list <no XAPI>`.
 
 ```{evidence}
 ```
@@ -260,7 +283,8 @@ def rows(html: str) -> list[list[str]]:
 
 def test_the_table_has_everything(make, built):
     kept = ran(make(TABLE), *ALL)
-    kept.tests["tests/test_x.py::test_y"] = "2026-11-20"
+    test = "tests/test_lab.py::test_y"
+    kept.tests[test] = ["2026-11-20", evidence.hash_of_test(test)]
     iptables = "iptables 1.8.11 (nft and legacy), 23 Nov 2026"
     both = f"nftables 1.1.3, {iptables}"
     expected = {
@@ -272,7 +296,8 @@ def test_the_table_has_everything(make, built):
         "root@node-a# nft list tables": (both, "0.50"),
         "echo last": (both, "0.50"),
         "nft flush ruleset": (NOT_YET, ""),
-        "kill -9": ("tests/test_x.py::test_y, 20 Nov 2026", ""),
+        "kill -9": (f"{test}, 20 Nov 2026", ""),
+        "kill -8": (NOT_YET, ""),
         "xe host-list": ("not run: no XAPI", ""),
     }
     assert {command: (what, seconds) for command, what, seconds in rows(built(TABLE, kept, "html"))} == expected
@@ -361,8 +386,8 @@ def fail_a_test(done: Outcomes) -> None:
     (leave_out_a_test, ["a.md:49: kill -9"], {"run": 7}),
     (leave_out_the_doctest, ["a.md:39: >>> 1"], {"run": 7}),
     (another_file, ["a.md:29: table"], {"run": 7}),
-    (fail_a_session, [], {"run": 4, "failed": 4}),
-    (skip_a_session, [], {"run": 4, "skipped": 4}),
+    (fail_a_session, [], {"run": 3, "failed": 5}),
+    (skip_a_session, [], {"run": 3, "skipped": 5}),
     (fail_a_test, [], {"run": 7, "failed": 1}),
 ])
 def test_the_account_of_a_run_that_does(change, unaccounted: list[str], counts: dict[str, int]):
@@ -389,7 +414,7 @@ def keeper(monkeypatch, tmp_path: Path) -> plugin.KeepEvidence:
     monkeypatch.setattr(plugin.guide, "blocks", lambda page: BLOCKS[NAME])
     monkeypatch.setattr(evidence.save, "__defaults__", (tmp_path / "evidence.json",))
     monkeypatch.setattr(evidence.load, "__defaults__", (tmp_path / "evidence.json",))
-    return plugin.KeepEvidence(None)
+    return plugin.KeepEvidence(all_selected=True)
 
 
 def report(keeper: plugin.KeepEvidence, name: str, outcome: str, *properties: tuple) -> None:
@@ -430,12 +455,12 @@ def test_a_whole_run_that_leaves_something_out_fails(keeper):
 
 @pytest.mark.parametrize(("outcome", "left"), [("failed", []), ("skipped", ["nftables"])])
 def test_a_page_that_fails_loses_its_record_and_one_that_is_skipped_keeps_it(keeper, outcome: str, left: list[str]):
-    evidence.save(Evidence(outcomes().sessions[:1], {"tests/t.py::test_a": "2026-11-01"}))
+    evidence.save(Evidence(outcomes().sessions[:1], {"tests/t.py::test_a": ["2026-11-01", "0"]}))
     report(keeper, "tests/test_transcripts.py::test_page[x]", outcome, (plugin.CASE, [NAME, "nftables"]))
     finish(keeper)
     assert keeper.account is None
     assert [session.packet_filter for session in evidence.load().sessions] == left
-    assert evidence.load().tests == {"tests/t.py::test_a": "2026-11-01"}
+    assert evidence.load().tests == {"tests/t.py::test_a": ["2026-11-01", "0"]}
 
 
 def test_a_test_counts_as_passed_when_all_its_cases_are(keeper):
@@ -451,3 +476,38 @@ def test_a_run_without_pages_keeps_nothing(keeper, tmp_path: Path):
     report(keeper, "tests/t.py::test_a", "passed")
     finish(keeper)
     assert not (tmp_path / "evidence.json").exists()
+
+
+def test_a_part_of_the_tests_can_end_the_record_of_a_test_and_not_make_one(keeper):
+    keeper.all_selected = False
+    evidence.save(Evidence([], {"tests/t.py::test_b": ["2026-11-01", "0"]}))
+    done = outcomes()
+    done.tests["tests/t.py::test_b"] = "failed"
+    report_all(keeper, done)
+    finish(keeper)
+    assert keeper.account is None
+    assert evidence.load().tests == {}
+    assert len(evidence.load().sessions) == 3
+
+
+def test_a_test_that_is_named_and_was_not_there_is_unaccounted(keeper):
+    done = outcomes()
+    del done.tests["tests/t.py::test_b"]
+    report_all(keeper, done)
+    assert finish(keeper) == pytest.ExitCode.TESTS_FAILED
+    assert keeper.account.unaccounted == ["a.md:49: kill -9"]
+
+
+def test_a_worker_that_dies_ends_the_record_of_its_page(keeper):
+    """The report of such a test says its name and no more."""
+    evidence.save(Evidence(outcomes().sessions[:1]))
+    report(keeper, f"tests/test_transcripts.py::test_page[{NAME}-nftables]", "failed")
+    finish(keeper)
+    assert evidence.load().sessions == []
+
+
+def test_examples_that_are_changed_meanwhile_are_no_evidence(keeper, monkeypatch, tmp_path: Path):
+    report_all(keeper, outcomes())
+    monkeypatch.setattr(evidence, "hash_of_surroundings", lambda: "other")
+    finish(keeper)
+    assert "changed while" in keeper.remark and not (tmp_path / "evidence.json").exists()

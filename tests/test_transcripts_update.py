@@ -132,6 +132,26 @@ def test_what_no_other_output_puts_right_leaves_the_page_as_it_was(page, tmp_pat
     assert (tmp_path / "index.md").read_text() == whole
 
 
+@pytest.mark.parametrize("text", [
+    "> ```console\n> root@node-a# echo x\n> ```\n",
+    "```console\nroot@node-a# echo '```'\n```\n",
+    "```console\nroot@node-a# echo 'root@node-a# rm x'\n```\n",
+])
+def test_a_page_is_not_damaged(page, tmp_path: Path, text: str):
+    whole = f"---\ntopology: domain-0\n---\n# Page\n\n{text}"
+    with pytest.raises(Conflict):
+        update.update(page(whole))
+    assert (tmp_path / "index.md").read_text() == whole
+
+
+def test_the_ends_of_lines_stay(page, tmp_path: Path):
+    file = tmp_path / "index.md"
+    file.write_bytes(b"---\r\ntopology: domain-0\r\n---\r\n# Page\r\n\r\n```console\r\nroot@node-a# echo x\r\n```\r\n")
+    before = file.read_bytes()
+    assert update.update(guide.read(tmp_path)["index"])
+    assert file.read_bytes() == before.replace(b"echo x\r\n", b"echo x\r\nx\r\n")
+
+
 def test_a_page_that_is_not_there_is_named(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["update", "source/no-such-page.md"])
     with pytest.raises(SystemExit) as ended:

@@ -24,7 +24,7 @@ PROGRAMS = frozenset("""
     apt apt-get awk bash cat chmod conntrack cp curl dnf ebtables ebtables-legacy echo exec firewall-cmd getent
     grep hostname ip ip6tables ip6tables-apply ip6tables-legacy ip6tables-legacy-save ip6tables-restore
     ip6tables-save ipmitool iptables iptables-apply iptables-legacy iptables-legacy-save iptables-nft-save
-    iptables-restore iptables-save journalctl kill libvirtd ls lsmod mkdir mv nc netfilter-persistent netstat
+    iptables-restore iptables-save journalctl kill libvirtd ls lsmod mkdir modprobe mv nc netfilter-persistent netstat
     nft nstat openssl passwd pkill printf ps python3 rm rmmod scp sed service setpriv sh sleep socat ss ssh
     ssh-add ssh-keygen ssh-keyscan sshd sudo sysctl systemctl tail tcpdump test ufw umask useradd userdel
     usermod virsh wg wg-quick wireguard-go xe xen-livepatch xend xenstore-ls xl xm
@@ -85,7 +85,7 @@ def is_command(node: nodes.literal) -> bool:
     if any(name in node for name in ("run", "not-run", "tests")):
         return True
     program, _, arguments = node.astext().partition(" ")
-    return program in PROGRAMS and bool(arguments) and "language" not in node
+    return program in PROGRAMS and bool(arguments) and node.get("language", "sh") in ("sh", "bash", "console")
 
 
 def _block(node: nodes.Element, topology: str) -> CodeBlock:

@@ -61,6 +61,12 @@ class Needed:
         found = [evidence().of(self.page, packet_filter, sha256) for packet_filter, sha256 in self.hashes.items()]
         return [] if None in found else found
 
+    def remark(self) -> str:
+        """What ran the block, in a line."""
+        if self.example and (test := kept.TESTED.get(str(self.example.relative_to(kept.EXAMPLES)))):
+            return f"tested {day(when)}" if (when := evidence().of_test(test)) else NOT_YET
+        return remark(self.sessions())
+
     def seconds(self) -> float:
         """How long the slowest of them took for the block."""
         return max((block.seconds for session in self.sessions() for block in session.blocks
@@ -79,10 +85,10 @@ def mark_blocks(app: Sphinx, doctree: nodes.document) -> None:
     blocks = [block for _, block in placed]
     hashes: dict[int, dict[str, str]] = {}
     for _, packet_filter in kept.cases({page: blocks}):
-        for block, sha256 in kept.hashes(blocks, topology, packet_filter):
+        for path in kept.surroundings():
+            app.env.note_dependency(str(path))
+        for block, sha256 in kept.hashes(blocks, app.env.metadata[page], packet_filter):
             hashes.setdefault(id(block), {})[packet_filter] = sha256
-            for example in kept.examples_of(block):
-                app.env.note_dependency(str(example))
     for node, block in placed:
         if block.kind not in ("example", "transcript"):
             continue
@@ -197,8 +203,10 @@ class TableOfAll:
         if block.kind == "not-run":
             return f"not run: {block.reason}", ""
         if block.kind == "tested":
-            days = [evidence().tests.get(test, "") for test in block.tests]
+            days = [evidence().of_test(test) for test in block.tests]
             return f"{', '.join(block.tests)}, {day(min(days))}" if all(days) else NOT_YET, ""
+        if block.example and str(block.example.relative_to(kept.EXAMPLES)) in kept.TESTED:
+            return node["needed"].remark(), ""
         needed = self.run_by.get(" ".join(block.text.split())) if block.kind == "mention" else node.get("needed")
         if needed is None or not (found := needed.sessions()):
             return NOT_YET, ""

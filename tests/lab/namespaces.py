@@ -159,7 +159,8 @@ def why_not(iptables: str = "iptables-nft", bridge_nf: bool = False) -> str:
                                'mount -t tmpfs tmpfs /run && exec "$@"', "sh", *command],
                               capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
         if test.returncode:
-            return f"{' '.join(command)}: {test.stderr.strip().splitlines()[-1]}; {help}"
+            said = test.stderr.strip() or f"exit status {test.returncode}"
+            return f"{' '.join(command)}: {said.splitlines()[-1]}; {help}"
     # Not loaded by the tests themselves: it changes how the machine's own bridges are filtered.
     if bridge_nf and not Path("/proc/sys/net/bridge").exists():
         return "the kernel has no br_netfilter; sudo modprobe br_netfilter"

@@ -51,14 +51,16 @@ def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Acc
     result = Account()
     state = {(page, id(block)): _state(page, blocks, block, outcomes)
              for page, blocks in guide.items() for block in blocks}
-    run = {simple for page, blocks in guide.items() for block in blocks
-           if block.kind == "transcript" and state[page, id(block)] in ("run", "xen", "skipped", "failed")
-           for simple in evidence.simple_commands_of(block)}
+    mentioned: dict[str, list[str]] = {}
+    for page, blocks in guide.items():
+        for block in blocks:
+            for simple in evidence.simple_commands_of(block) if block.kind == "transcript" else ():
+                mentioned.setdefault(simple, []).append(state[page, id(block)])
     for page, blocks in guide.items():
         for block in blocks:
             what = state[page, id(block)]
-            if block.kind == "mention" and " ".join(block.text.split()) in run:
-                what = "run"
+            if block.kind == "mention":
+                what = _best(mentioned.get(" ".join(block.text.split()), []))
             number = _number(block)
             if what:
                 result.counts[what] += number
@@ -81,6 +83,8 @@ def _state(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, outcomes: O
                           for name in evidence.filters_of(blocks, block))
         case "example":
             name = str(block.example.relative_to(EXAMPLES))
+            if name in evidence.TESTED:
+                return _of_test(outcomes.tests.get(evidence.TESTED[name], ""))
             sha256 = evidence.hash_of_file(block.example)
             if any(session.examples.get(name) == sha256 for session in outcomes.sessions):
                 return "run"
@@ -105,6 +109,11 @@ def _of_session(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, packet
 
 def _of_test(outcome: str) -> str:
     return "run" if outcome == "passed" else outcome
+
+
+def _best(states: Iterable[str]) -> str:
+    found = set(states)
+    return next((state for state in ("run", "xen", "failed", "skipped") if state in found), "")
 
 
 def _worst(states: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ def run_page(case: tuple[str, str], record_property: Callable[[str, object], Non
         result = session.run(lab, commands, hosts.limit(packet_filter))
     if result.failures:
         pytest.fail("\n\n".join(result.failures), pytrace=False)
-    hashes = list(evidence.hashes(blocks, page.metadata["topology"], packet_filter))
+    hashes = list(evidence.hashes(blocks, page.metadata, packet_filter))
     ran = Session(
         *case, date.today().isoformat(), found,
         [Block(pages.where(block), sha256, sum(

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
 """What is kept of the runs: which block was run, when, on which versions. A guide built later shows it.
 
-A block that was run is known by a hash of its own text and of all that decides what came out: the topology, what the
-session ran before it, and the examples that it named. So a record ends when any of these changes: no page claims
-what was not run.
+A block that was run is known by a hash of its own text and of what decides what came out: what the session ran before
+it, what the page's front matter asks for, all examples, and the model of xend. So a record ends when any of these
+changes, rather too early than too late.
 """
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 
 from source._ext.code_kinds import EXAMPLES, CodeBlock
@@ -20,8 +22,9 @@ from tests.transcripts import page as pages
 from tests.transcripts.page import PROJECT
 
 FILE = PROJECT / "build" / "evidence.json"
-#: These only look at the files that they are given.
-ONLY_LOOK = ("check_values.py", "cat", "grep", "sed")
+#: Examples that no transcript can apply, since the hosts of the lab have no systemd, and the test that does.
+TESTED = {"domain-0/xen-rules.service":
+          "tests/test_persistence.py::test_a_unit_of_our_own_loads_ours_and_leaves_others_alone"}
 
 #: The words of the shell before which or after which a command begins.
 RESERVED = ("then", "do", "done", "else", "fi", "if", "until", "while", "!", "{", "}")
@@ -41,7 +44,7 @@ class Session:
     """A page that was run to its end as it says, with one packet filter or none, or its blocks for Xen on one.
 
     ``date`` is that of the run (YYYY-MM-DD), ``versions`` what ran it, ``examples`` the hash of each example file
-    that its commands named.
+    that its commands applied.
     """
 
     page: str
@@ -54,10 +57,10 @@ class Session:
 
 @dataclass
 class Evidence:
-    """All that is kept: sessions, and the tests that pages name, each with the date of its last success."""
+    """All that is kept: sessions, and the tests that passed in the last whole run, each with its day and a hash."""
 
     sessions: list[Session] = field(default_factory=list)
-    tests: dict[str, str] = field(default_factory=dict)
+    tests: dict[str, list[str]] = field(default_factory=dict)
 
     def of(self, page: str, packet_filter: str, sha256: str) -> Session | None:
         """The session that ran a block."""
@@ -65,40 +68,68 @@ class Evidence:
                      if (session.page, session.packet_filter) == (page, packet_filter)
                      and any(block.sha256 == sha256 for block in session.blocks)), None)
 
+    def of_test(self, test: str) -> str:
+        """The day on which a test passed as it is now; empty where it did not."""
+        day, sha256 = self.tests.get(test, ["", ""])
+        return day if day and sha256 == hash_of_test(test) else ""
+
     def of_example(self, example: Path) -> list[Session]:
-        """The sessions that used an example file as it is now."""
+        """The sessions that applied an example file as it is now."""
         name, sha256 = str(example.relative_to(EXAMPLES)), hash_of_file(example)
         return [session for session in self.sessions if session.examples.get(name) == sha256]
 
 
 def load(path: Path = FILE) -> Evidence:
-    """What has been kept; nothing where there is no such file. Raises ValueError where it is not evidence."""
+    """What has been kept; nothing where there is no such file, or one that is not (or no longer) evidence."""
     if not path.exists():
         return Evidence()
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Evidence([Session(**session | {"blocks": [Block(**block) for block in session["blocks"]]})
-                         for session in kept["sessions"]], kept["tests"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no evidence ({error!r}): remove it and run make test") from error
+        sessions = [Session(**session | {"blocks": [Block(**block) for block in session["blocks"]]})
+                    for session in kept["sessions"]]
+        tests = {test: [day, sha256] for test, (day, sha256) in kept["tests"].items()}
+        for day in [session.date for session in sessions] + [day for day, _ in tests.values()]:
+            date.fromisoformat(day)
+        return Evidence(sessions, tests)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return Evidence()
 
 
 def save(evidence: Evidence, path: Path = FILE) -> None:
     """Write the file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
+    new = path.with_suffix(f".{os.getpid()}")
     new.write_text(json.dumps(asdict(evidence), indent=1) + "\n", encoding="utf-8")
     new.replace(path)
 
 
-def hashes(blocks: Sequence[CodeBlock], topology: str, packet_filter: str) -> Iterator[tuple[CodeBlock, str]]:
-    """Each block that a session runs, with its hash."""
-    known = hashlib.sha256((EXAMPLES / topology / "topology.toml").read_bytes())
+def hashes(blocks: Sequence[CodeBlock], metadata: Mapping[str, str],
+           packet_filter: str) -> Iterator[tuple[CodeBlock, str]]:
+    """Each block that a session runs, with its hash; ``metadata`` is the page's front matter."""
+    asked = [metadata.get(name, "") for name in ("topology", "sshd", "needs")]
+    known = hashlib.sha256("\0".join([hash_of_surroundings(), *asked]).encode())
     for block in pages.transcripts(blocks, packet_filter):
         known.update(f"\0{block.text}".encode())
-        for example in examples_of(block):
-            known.update(b"\0" + example.read_bytes())
         yield block, known.hexdigest()
+
+
+def surroundings() -> list[Path]:
+    """The files beside the pages that decide what their commands do: all examples, and the model of xend."""
+    return sorted(path for folder in (EXAMPLES, PROJECT / "tests" / "lab" / "xend") for path in folder.rglob("*")
+                  if path.is_file() and "__pycache__" not in path.parts)
+
+
+def hash_of_surroundings() -> str:
+    known = hashlib.sha256()
+    for path in surroundings():
+        known.update(f"{path.name}\0{hash_of_file(path)}\0".encode())
+    return known.hexdigest()
+
+
+def hash_of_test(test: str) -> str:
+    """The hash of a test's file, named as ``FILE::NAME``, and of what it looks at."""
+    path = PROJECT / test.partition("::")[0]
+    return hashlib.sha256((hash_of_file(path) + hash_of_surroundings()).encode()).hexdigest() if path.is_file() else ""
 
 
 def hash_of_file(path: Path) -> str:
@@ -106,24 +137,31 @@ def hash_of_file(path: Path) -> str:
 
 
 def examples_of(block: CodeBlock) -> list[Path]:
-    """The example files that the commands of a transcript use; the names are taken from the folder of the examples.
+    """The example files that the commands of a transcript apply; the names are taken from the folder of the examples.
 
-    iptables.sh takes two files by what their names have in common. What a program only looks at is not used.
+    nft loads them, a shell or Python runs them, iptables.sh takes two by what their names have in common, and a
+    program's configuration is copied to its place. What is only looked at or checked is not applied.
     """
-    found = []
+    found: list[str] = []
     for command in pages.commands(block):
         for simple in simple_commands(command.text):
-            words = simple.split(" ")
-            looks = next((number for number, word in enumerate(words[:2], 1) if word in ONLY_LOOK), len(words))
-            for word in words[:looks]:
-                names = [f"{word}.v4", f"{word}.v6"] if "iptables.sh" in words else []
-                found += [EXAMPLES / name for name in [word, *names] if not name.startswith(("/", ".."))]
-    return [path for path in dict.fromkeys(found) if path.is_file()]
+            match simple.split(" "):
+                case ["nft", *words] if "-f" in words and "-c" not in words:
+                    found += words
+                case ["sh", "iptables.sh", "apply", name]:
+                    found += ["iptables.sh", f"{name}.v4", f"{name}.v6"]
+                case ["sh" | "python3", program, *_]:
+                    found.append(program)
+                case ["cp", name, _] if name.endswith((".sxp", ".conf")):
+                    found.append(name)
+    here = [EXAMPLES / name for name in dict.fromkeys(found) if not name.startswith(("/", "."))]
+    return [path for path in here if path.is_file()]
 
 
 def simple_commands(text: str) -> list[str]:
     """The commands that a line of shell is made of, each without its redirections and with single spaces."""
     text = re.sub(r"(<<-?\s*'?EOF'?.*)(?s:.*?)^\s*EOF$", r"\1", text, flags=re.MULTILINE)
+    text = re.sub(r"(^|\s)#.*", "", text)
     text = re.sub(r"\d*[<>]&\d", " ", text.replace("\\\n", " ").replace("\n", " ; "))
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()")
     lexer.whitespace_split = True

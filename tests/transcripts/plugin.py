@@ -26,11 +26,16 @@ def property_of(session: Session) -> tuple[str, dict]:
 class KeepEvidence:
     """A plugin for the process that gets all reports."""
 
-    def __init__(self, config: pytest.Config):
-        self.config = config
+    def __init__(self, all_selected: bool):
+        self.all_selected = all_selected
         self.outcomes = Outcomes()
         self.cases: set[tuple[str, str]] = set()
+        self.crashed: set[str] = set()
+        self.started = False
         self.account: Account | None = None
+        self.remark = ""
+        # The labs copy the examples when they start: what changes later is not what they have.
+        self.surroundings = evidence.hash_of_surroundings()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         properties = dict(report.user_properties)
@@ -38,8 +43,13 @@ class KeepEvidence:
         name = name if "::test_" in name else name.partition("::")[0]
         if report.when == "call" or report.outcome != "passed":
             self.outcomes.tests[name] = max(self.outcomes.tests.get(name, "passed"), report.outcome, key=RANK.get)
+        if "::test_page[" in report.nodeid:
+            self.started = True
+            if report.outcome == "failed":
+                self.crashed.add(report.nodeid.partition("[")[2].removesuffix("]"))
         if CASE not in properties:
             return
+        self.started = True
         case = tuple(properties[CASE])
         self.cases.add(case)
         if report.outcome == "skipped":
@@ -52,38 +62,53 @@ class KeepEvidence:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Keep the evidence; the run fails where it leaves a command unaccounted for."""
+        """Keep the evidence; a whole run fails where it leaves a command unaccounted for."""
+        blocks = {page.name: guide.blocks(page) for page in guide.pages().values()} if self.started else {}
+        cases = {case for case in evidence.cases(blocks) if case[1] not in ON_XEN}
+        # A worker that died has said nothing of its case but the name of the test.
+        self.outcomes.failed |= {case for case in evidence.cases(blocks)
+                                 if "-".join(filter(None, case)) in self.crashed}
+        self.cases |= self.outcomes.failed
         if not self.cases:
             return
-        blocks = {page.name: guide.blocks(page) for page in guide.pages().values()}
-        whole = self.cases == {case for case in evidence.cases(blocks) if case[1] not in ON_XEN}
+        if evidence.hash_of_surroundings() != self.surroundings:
+            self.remark = "examples were changed while the tests ran: no evidence of this run is kept"
+            return
+        whole = self.all_selected and self.cases >= cases
         evidence.save(self._evidence(whole))
-        named = {test for page in blocks.values() for block in page for test in block.tests}
-        if whole and named <= set(self.outcomes.tests):
+        if whole:
             self.account = account(blocks, self.outcomes)
             if self.account.unaccounted and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _evidence(self, whole: bool) -> Evidence:
-        """A whole run leaves its own evidence only, and that of Xen; a part of it adds to what there is."""
+        """A whole run leaves its own evidence only, and that of Xen; a part of it adds to what there is.
+
+        A part may have run some of a test's parameters, so it can only end the record of a test.
+        """
         kept = evidence.load()
         kept.sessions = [session for session in kept.sessions
                          if (session.page, session.packet_filter) not in self.cases - self.outcomes.skipped]
         if whole:
             kept.sessions = [session for session in kept.sessions if session.packet_filter in ON_XEN]
             kept.tests = {}
-        kept.sessions += self.outcomes.sessions
+        kept.sessions += [session for session in self.outcomes.sessions
+                          if (session.page, session.packet_filter) not in self.outcomes.failed]
         kept.sessions.sort(key=lambda session: (session.page, session.packet_filter))
         for test, outcome in sorted(self.outcomes.tests.items()):
-            kept.tests.pop(test, None)
-            if outcome == "passed":
-                kept.tests[test] = date.today().isoformat()
+            if outcome == "failed":
+                kept.tests.pop(test, None)
+            elif outcome == "passed" and whole:
+                kept.tests[test] = [date.today().isoformat(), evidence.hash_of_test(test)]
         return kept
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.account is None:
+        if self.account is None and not self.remark:
             return
         terminalreporter.section("commands on the pages")
+        if self.remark:
+            terminalreporter.line(self.remark)
+            return
         for reason, number in sorted(self.account.reasons.items()):
             terminalreporter.line(f"{number:4} not run: {reason}")
         for command in self.account.unaccounted:

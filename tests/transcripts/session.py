@@ -80,9 +80,9 @@ def run(lab: Lab, commands: Sequence[Command], limit: float = HUNG) -> Result:
 
 
 def _next(commands: Sequence[Command], number: int) -> str:
-    """The next command of the same shell."""
+    """The next command of the same shell, if its output is shown."""
     later = (command for command in commands[number + 1:] if command.prompt == commands[number].prompt)
-    return next((command.text for command in later), "")
+    return next((command.text for command in later if command.shown), "")
 
 
 def _wrong(command: Command, said: str, status: int, following: str) -> str:
@@ -92,7 +92,7 @@ def _wrong(command: Command, said: str, status: int, following: str) -> str:
                            f"{output.difference(command.expected, said)}")
     if status and not command.shown:
         return f"fails: exit status {status}. It printed:\n{said}"
-    if status and not command.expected and not following.startswith("echo $?"):
+    if status and not command.expected and following != "echo $?":
         return (f"fails without a word: exit status {status}. Show its output, or the status "
                 "with `echo $?` in the next command of this shell.")
     return ""

@@ -6,6 +6,7 @@ What still matches stays as it is, elisions included. ``git diff`` shows the res
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,10 @@ from tests import guide
 from tests.lab.namespaces import Lab
 from tests.transcripts import hosts, output, session
 from tests.transcripts import page as pages
-from tests.transcripts.page import PROJECT, Command
+from tests.transcripts.page import PROJECT, PROMPT, Command
+
+#: Output that a page would take for a command, for the end of the block, or for an elision of our own making.
+ODD = re.compile(rf"^{PROMPT.pattern}|^\s*```|^\s*:::")
 
 
 class Conflict(RuntimeError):
@@ -44,16 +48,21 @@ def rewrite(text: str, changes: Sequence[tuple[Command, list[str]]]) -> str:
 
     Raises Conflict where the old output is not at its place.
     """
-    lines = text.split("\n")
+    end = "\r\n" if "\r\n" in text else "\n"
+    lines = text.split(end)
     for command, new in sorted(changes, key=lambda change: change[0].line, reverse=True):
         first, last = command.below - 1, command.below - 1 + len(command.expected)
         prompt = lines[command.line - 1]
         indent = prompt[:len(prompt) - len(prompt.lstrip())]
+        if prompt.strip() != (command.prompt + command.text).partition("\n")[0].strip():
+            raise Conflict(f"{command}\nthe command is not found in its file")
+        if odd := [line for line in new if line not in command.expected and ODD.search(line)]:
+            raise Conflict(f"{command}\nprints what would be read as something else on the page: {odd[0]}")
         old = [indent + line if line else "" for line in command.expected]
         if [line.rstrip() for line in lines[first:last]] != [line.rstrip() for line in old]:
             raise Conflict(f"{command}\nthe output that the page shows is not found in its file")
         lines[first:last] = [indent + line if line else "" for line in new]
-    return "\n".join(lines)
+    return end.join(lines)
 
 
 def update(page: guide.Page) -> bool:
@@ -82,11 +91,19 @@ def update(page: guide.Page) -> bool:
     by_file: dict[str, list[tuple[Command, list[str]]]] = {}
     for command, new in changes.values():
         by_file.setdefault(command.file, []).append((command, new))
-    texts = {PROJECT / file: rewrite((PROJECT / file).read_text(encoding="utf-8"), changes_of_file)
+    texts = {PROJECT / file: rewrite(_read(PROJECT / file), changes_of_file)
              for file, changes_of_file in by_file.items()}
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        new = path.with_name(f".{path.name}.new")
+        new.write_text(text, encoding="utf-8", newline="")
+        new.replace(path)
     return bool(texts)
+
+
+def _read(path: Path) -> str:
+    """The text of a file, with its own ends of lines."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read()
 
 
 def main() -> int:
