@@ -208,14 +208,20 @@ def test_with_domain_0s_firewall(make_tunnel, packet_filter):
     receiver.sh(f"cp {SCENARIO}/xend-config-wireguard.sxp /etc/xen/xend-config.sxp; "
                 "python3 check_values.py /etc/xen/xend-config.sxp; xend restart")
     assert receiver.run("ss", "-Hltn", "sport = :8002").stdout.split()[3] == "192.168.1.2:8002"
+    assert receiver.probe(INNER_B[0], 8003) == "refused"  # where xend would speak TLS
+    # Whatever name an address has, only a node's is let in by xend.
+    names = ("192x168.1.1", "192.168x1.1", "192.168.1x1", "192.168.1.10", "192.168.1.3", "other")
+    for number, name in enumerate(names, 2):
+        receiver.sh(f"echo 127.0.0.{number} {name} >>/etc/hosts")
+        assert receiver.relocate(INNER_B[0], source=f"127.0.0.{number}") == "rejected", name
     receiver.listen(5900)
     receiver.listen(8002, INNER_B[1])  # xend has no IPv6
     before = receiver.rules()
     for name in (DOMAIN_0, RULES):
         apply(sender, packet_filter, name)
     wanted = {"relocation": lambda: sender.relocate(INNER_B[0])} | relocation(lab, ("node-a",), INNER_B[1:])
-    the_rest = relocation(lab, ("node-a",), INNER_B, 5900)
-    to_the_port = datagrams(outsider)
+    the_rest = relocation(lab, ("node-a",), INNER_B + OUTER_B, 5900)
+    to_the_port = datagrams(outsider) | datagrams_from(sender, OUTER_A, OUTER_B, 51821)
     for beside in OUTER_BESIDE:
         outsider.sh(f"ip address add {beside[0]}/24 dev eth0; ip address add {beside[1]}/64 dev eth0 nodad")
         to_the_port |= datagrams_from(outsider, beside, OUTER_B, 51820)
