@@ -117,6 +117,8 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     receiver.listen(8002)
     receiver.listen(22)
     lab["outsider"].listen(8002)
+    # One end begins: two handshakes that cross are begun again after 5 s.
+    succeed(relocation(lab, ("node-a",), INNER_B), "node-a begins: ")
     for node in nodes:
         accept_before(node)
     from_beside = {f"{source} -> {target}": (lambda source=source, target=target: lab["admin"].probe(
