@@ -117,6 +117,8 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     receiver.listen(8002)
     receiver.listen(22)
     lab["outsider"].listen(8002)
+    # One end begins: two handshakes that cross are begun again after 5 s.
+    succeed(relocation(lab, ("node-a",), INNER_B), "node-a begins: ")
     for node in nodes:
         accept_before(node)
     from_beside = {f"{source} -> {target}": (lambda source=source, target=target: lab["admin"].probe(
@@ -208,14 +210,20 @@ def test_with_domain_0s_firewall(make_tunnel, packet_filter):
     receiver.sh(f"cp {SCENARIO}/xend-config-wireguard.sxp /etc/xen/xend-config.sxp; "
                 "python3 check_values.py /etc/xen/xend-config.sxp; xend restart")
     assert receiver.run("ss", "-Hltn", "sport = :8002").stdout.split()[3] == "192.168.1.2:8002"
+    assert receiver.probe(INNER_B[0], 8003) == "refused"  # where xend would speak TLS
+    # Whatever name an address has, only a node's is let in by xend.
+    names = ("192x168.1.1", "192.168x1.1", "192.168.1x1", "192.168.1.10", "192.168.1.3", "other")
+    for number, name in enumerate(names, 2):
+        receiver.sh(f"echo 127.0.0.{number} {name} >>/etc/hosts")
+        assert receiver.relocate(INNER_B[0], source=f"127.0.0.{number}") == "rejected", name
     receiver.listen(5900)
     receiver.listen(8002, INNER_B[1])  # xend has no IPv6
     before = receiver.rules()
     for name in (DOMAIN_0, RULES):
         apply(sender, packet_filter, name)
     wanted = {"relocation": lambda: sender.relocate(INNER_B[0])} | relocation(lab, ("node-a",), INNER_B[1:])
-    the_rest = relocation(lab, ("node-a",), INNER_B, 5900)
-    to_the_port = datagrams(outsider)
+    the_rest = relocation(lab, ("node-a",), INNER_B + OUTER_B, 5900)
+    to_the_port = datagrams(outsider) | datagrams_from(sender, OUTER_A, OUTER_B, 51821)
     for beside in OUTER_BESIDE:
         outsider.sh(f"ip address add {beside[0]}/24 dev eth0; ip address add {beside[1]}/64 dev eth0 nodad")
         to_the_port |= datagrams_from(outsider, beside, OUTER_B, 51820)
@@ -271,8 +279,7 @@ def test_a_forged_inner_address_is_refused(make_tunnel):
                  for forged, target in zip(INNER_A, INNER_B, strict=True)}
     # An answer would go to node-a. So what counts is that the datagrams after these are heard, and these were not.
     # Nor is a node heard by the other from an address beside its own.
-    for address in INNER_BESIDE:
-        sender.sh(f"ip address add {address} dev wg0")
+    sender.sh(f"ip address add {INNER_BESIDE[0]} dev wg0; ip address add {INNER_BESIDE[1]} dev wg0 nodad")
     fail(datagrams_from(forger, INNER_A, INNER_B) | datagrams_from(sender, INNER_BESIDE, INNER_B) | as_node_a)
     succeed(datagrams_from(forger, INNER_C, INNER_B) | datagrams_from(sender, INNER_A, INNER_B))
     assert heard(receiver) == 4
@@ -281,11 +288,12 @@ def test_a_forged_inner_address_is_refused(make_tunnel):
     receiver.sh(f"wg set wg0 peer {key} allowed-ips {','.join(INNER_A)}")
     succeed(as_node_a, "with AllowedIPs that are too wide: ")
 
-    for beside, address in zip(INNER_C, INNER_A, strict=True):
-        receiver.sh(f"ip address add {beside} dev wg0")
+    # All is as before, and node-b has that peer's addresses itself.
+    receiver.sh(f"wg set wg0 peer {key} remove; wg set wg0 peer $(wg show wg0 peers) allowed-ips {','.join(INNER_A)}; "
+                f"ip address add {INNER_C[0]} dev wg0; ip address add {INNER_C[1]} dev wg0 nodad")
+    for address in INNER_A:
         sender.ask(do="listen_udp", address=address, port=9999)
     fail(datagrams_from(receiver, INNER_C, INNER_A))
-    receiver.sh(f"wg set wg0 peer {key} remove; wg set wg0 peer $(wg show wg0 peers) allowed-ips {','.join(INNER_A)}")
     succeed(datagrams_from(receiver, INNER_B, INNER_A))
     assert heard(sender) == 2
 
