@@ -5,8 +5,9 @@
 
 reads rule and configuration files (.nft, .v4, .v6, .sxp, .sh, and WireGuard's
 .conf) and checks every network, address, interface, port and key in them, on the
-host where they are to be applied: the interfaces must exist here. Silent and exit status 0 where all is
-well. Otherwise one line that names the value and what is expected, and exit
+host where they are to be applied: the interfaces must exist here, or have a
+configuration in /etc/wireguard. Silent and exit status 0 where all is well.
+Otherwise one line that names the value and what is expected, and exit
 status 2. It changes nothing.
 
 It is stricter than what it checks for: ``nft -f`` and ``iptables-restore``
@@ -222,7 +223,8 @@ def interface(text):
     if not re.match(r"[A-Za-z0-9_.:@-]{1,15}\Z", text):
         raise BadValue("%s is not the name of an interface" % show(text))
     names = [name for _, name in socket.if_nameindex()]
-    if text not in names:
+    # The rules come before the tunnel, whose interface wg-quick makes from this file.
+    if text not in names and not os.path.exists("/etc/wireguard/%s.conf" % text):
         raise BadValue("there is no interface %s on this host; it has %s" % (text, ", ".join(names)))
     return text
 

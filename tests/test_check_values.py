@@ -38,6 +38,18 @@ def write(host, file: str, text: str) -> None:
     host.run("tee", file, input=text)
 
 
+def test_the_interface_of_a_tunnel_may_not_be_there_yet(node):
+    """It is enough that wg-quick is to make it; another name is a mistake all the same."""
+    write(node, "x.nft", 'define tunnel_interface = "wg0"\n')
+    write(node, "x.v4", "*filter\n-A INPUT -i wg0 -j ACCEPT\n")
+    for file in ("x.nft", "x.v4"):
+        assert "there is no interface wg0" in refused(node, file)
+    write(node, "/etc/wireguard/wg0.conf", "[Interface]\n")
+    node.run("python3", "check_values.py", "x.nft", "x.v4")
+    write(node, "x.nft", 'define tunnel_interface = "wg1"\n')
+    assert "there is no interface wg1" in refused(node, "x.nft")
+
+
 @pytest.mark.parametrize("value, words", WRONG.values(), ids=WRONG)
 def test_wrong_networks_in_every_kind_of_file(node, value, words):
     write(node, "x.nft", f"define management_network = {value}\n")

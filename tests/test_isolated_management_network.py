@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from tests.lab.client_port import answered, begun_by_both
 from tests.lab.cycle import assert_cycle, fail, succeed
 from tests.lab.filters import accept_before, apply, undo
 from tests.lab.namespaces import Host, Lab
@@ -143,6 +144,14 @@ def test_ipv6_is_closed_too(start, packet_filter):
               "another port over IPv4": lambda: lab["outsider"].probe("203.0.113.11", 22)}
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  attacks, wanted)
+
+
+def test_a_client_may_have_that_port(start, packet_filter):
+    """What answers a connection is no relocation, and what only looks like an answer is refused."""
+    lab = start(SCENARIO)
+    node, outsider = lab["node-a"], lab["outsider"]
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 begun_by_both(node, outsider), answered(node, outsider))
 
 
 def test_a_stranger_on_the_management_card(start, packet_filter):

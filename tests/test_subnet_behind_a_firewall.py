@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
+from tests.lab.client_port import answered, begun_by_both
 from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
 from tests.lab.filters import accept_before, apply, apply_nft, undo, undo_nft
 from tests.lab.namespaces import PROJECT, Host, Lab
@@ -93,6 +94,22 @@ def test_the_nodes_rules_close_the_port_to_the_outside(start, packet_filter):
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  from_outside(lab) | claiming(other, BESIDE, BESIDE6),
                  from_the_cluster(lab) | claiming(other, LAST, LAST6) | the_rest(lab))
+
+
+def test_a_client_may_have_that_port(start, packet_filter):
+    """What answers a connection is no relocation, and what only looks like an answer is refused."""
+    lab = start(SCENARIO)
+    node, outsider = lab["node-a"], lab["outsider"]
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 begun_by_both(node, outsider), answered(node, outsider))
+
+
+def test_beyond_the_border_a_client_may_have_that_port(start, packet_filter):
+    """What answers a connection is no relocation, and what only looks like an answer is refused."""
+    lab = start(SCENARIO)
+    border, node, outsider = lab["border"], lab["node-a"], lab["outsider"]
+    assert_cycle([border], lambda: apply(border, packet_filter, BORDER), lambda: undo(border, packet_filter, BORDER),
+                 begun_by_both(node, outsider), answered(node, outsider))
 
 
 def test_the_nodes_rules_alone_let_the_guest_in(start, packet_filter):

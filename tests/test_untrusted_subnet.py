@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.lab import sshd
+from tests.lab.client_port import answered, begun_by_both
 from tests.lab.cycle import assert_cycle, fail, succeed
 from tests.lab.filters import accept_before, apply, undo
 from tests.lab.namespaces import Lab
@@ -44,6 +45,14 @@ def test_relocation_disabled_in_the_filter(start, packet_filter):
                  over_the_network(lab) | to_an_impostor(lab),
                  {"loopback": lambda: node.probe("127.0.0.1", 8002), "loopback, IPv6": lambda: node.probe("::1", 8002),
                   "ssh": lambda: lab["admin"].probe(NODE_B, 22), "ssh, IPv6": lambda: lab["admin"].probe(NODE_B6, 22)})
+
+
+def test_a_client_may_have_that_port(start, packet_filter):
+    """What answers a connection is no relocation, and what only looks like an answer is refused."""
+    lab = start(SCENARIO)
+    node, outsider = lab["node-a"], lab["outsider"]
+    assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
+                 begun_by_both(node, outsider), answered(node, outsider))
 
 
 def test_relocation_disabled_in_xend(make_lab):

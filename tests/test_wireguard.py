@@ -2,9 +2,12 @@
 """An untrusted subnet with WireGuard: relocation through the tunnel, and by no other way."""
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.lab import wireguard
+from tests.lab.client_port import answered, begun_by_both
 from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
 from tests.lab.filters import accept_before, apply, iptables_of, undo
 from tests.lab.namespaces import PROJECT, Host, Lab
@@ -169,6 +172,49 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     apply(receiver, packet_filter, RULES)
     fail(relocation(lab, ("node-a", "outsider"), OUTER_B, 49216))
     succeed(relocation(lab, ("node-a",), INNER_B, 49216))
+
+
+def test_before_the_tunnel_is_there(make_lab, packet_filter):
+    """The rules are accepted without wg0, and relocation is refused; what answers a connection is no relocation."""
+    lab = make_lab(SCENARIO, iptables_of(packet_filter))
+    node, outsider = lab["node-b"], lab["outsider"]
+    node.run("cp", f"{SCENARIO}/wg0-node-b.conf", "/etc/wireguard/wg0.conf")
+    assert_cycle([node], lambda: apply(node, packet_filter, RULES), lambda: undo(node, packet_filter, RULES),
+                 begun_by_both(node, outsider), answered(node, outsider))
+    apply(node, packet_filter, RULES)
+    node.listen(8002)
+    fail(relocation(lab, ("outsider", "guest-a", "node-a"), OUTER_B))
+    undo(node, packet_filter, RULES)
+    succeed(relocation(lab, ("outsider", "guest-a", "node-a"), OUTER_B))
+
+
+def test_ssh_through_the_tunnel(make_tunnel, packet_filter):
+    """xl and libvirt's xen+ssh log in by ssh: with the page's lines, Domain-0's firewall admits the nodes by wg0."""
+    lab = make_tunnel(iptables_of(packet_filter))
+    node = lab["node-b"]
+    third_peer(lab, lab["guest-a"])
+    in_clear(lab["outsider"], OUTER_B)
+    node.listen(22)
+    wanted = relocation(lab, ("node-a",), INNER_B, 22)
+    others = (relocation(lab, ("node-a", "outsider"), OUTER_B, 22)
+              | relocation(lab, ("outsider", "guest-a"), INNER_B, 22))
+    succeed(wanted | others)
+    apply(node, packet_filter, RULES)
+    apply(node, packet_filter, DOMAIN_0)
+    fail(wanted | others)
+    page = (PROJECT / "source/scenarios/untrusted-subnet-wireguard.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:`(domain-0/.*)` )?\| `(.*)` \|$", page, re.MULTILINE)
+    for file, after in ((f"{DOMAIN_0}.nft", "ct state established"), (f"{DOMAIN_0}.v4", "ESTABLISHED"),
+                        (f"{DOMAIN_0}.v6", "ESTABLISHED")):
+        first = [name for name, _ in rows].index(file)
+        last = next((number for number in range(first + 1, len(rows)) if rows[number][0]), len(rows))
+        text = node.run("cat", file).stdout.splitlines()
+        place = next(number for number, line in enumerate(text) if after in line) + 1
+        lines = text[:place] + [line for _, line in rows[first:last]] + text[place:]
+        node.run("tee", file, input="\n".join(lines) + "\n")
+    apply(node, packet_filter, DOMAIN_0)
+    succeed(wanted)
+    fail(others)
 
 
 def test_inner_addresses_on_the_wire(make_tunnel, packet_filter):

@@ -27,7 +27,8 @@ REFUSED = (errno.EHOSTUNREACH, errno.EACCES)
 HEARD: list[bytes] = []
 
 
-def connect(address: str, port: int, source: str = "", patience: float = PATIENCE) -> socket.socket | str:
+def connect(address: str, port: int, source: str = "", patience: float = PATIENCE,
+            source_port: int = 0) -> socket.socket | str:
     """A connected socket, or ``refused`` or ``filtered``.
 
     Any other error is the lab's own (no route, no such source address) and is
@@ -37,12 +38,14 @@ def connect(address: str, port: int, source: str = "", patience: float = PATIENC
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.settimeout(patience)
     try:
-        if source:
+        if source or source_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((source, 0))
+            sock.bind((source, source_port))
+        if source_port:  # closed with a reset, so that the port can be used again at once (socket(7), SO_LINGER)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.connect(socket.getaddrinfo(address, port, family, socket.SOCK_STREAM)[0][4])
         return sock
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         verdict = "refused"
     except (TimeoutError, socket.timeout):
         verdict = "filtered"
@@ -55,9 +58,9 @@ def connect(address: str, port: int, source: str = "", patience: float = PATIENC
     return verdict
 
 
-def probe(address: str, port: int, source: str = "") -> dict:
+def probe(address: str, port: int, source: str = "", source_port: int = 0) -> dict:
     """Whether a TCP connection comes about."""
-    result = connect(address, port, source)
+    result = connect(address, port, source, source_port=source_port)
     if isinstance(result, str):
         return {"verdict": result}
     result.close()

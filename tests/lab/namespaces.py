@@ -400,9 +400,9 @@ class Host:
             self._agent.wait()
             self._agent.stdin.close()
 
-    def probe(self, address: str, port: int, source: str = "") -> str:
+    def probe(self, address: str, port: int, source: str = "", source_port: int = 0) -> str:
         """Try to connect by TCP: ``open``, ``refused`` or ``filtered`` (no answer in 2 s)."""
-        return self.ask(do="probe", address=address, port=port, source=source)["verdict"]
+        return self.ask(do="probe", address=address, port=port, source=source, source_port=source_port)["verdict"]
 
     def relocate(self, address: str, port: int = 8002, source: str = "", tls: bool = False) -> str:
         """Ask xend to receive a guest: ``ready``, ``rejected``, or what :meth:`probe` says."""
