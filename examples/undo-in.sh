@@ -1,8 +1,11 @@
 #!/bin/sh
 # A way back for whoever changes a firewall from afar:
 #
-#   sh undo-in.sh SECONDS COMMAND [ARGUMENT...]   runs COMMAND then, whatever becomes of this login
+#   sh undo-in.sh SECONDS COMMAND [ARGUMENT...]   runs COMMAND then, even if this login is cut (*)
 #   sh undo-in.sh cancel                          unless you say that you are still there
+#
+# (*) Not where logind.conf has KillUserProcesses=yes and the login is not root's, but
+#     sudo's: there use systemd-run --on-active=120 COMMAND, and stop its timer in time.
 set -eu
 
 pidfile=/run/undo-in.pid

@@ -6,9 +6,11 @@ import signal
 
 import pytest
 
+from tests import guide
 from tests.lab.filters import FILTERS, apply, iptables_of, undo
 from tests.lab.namespaces import Host
 from tests.lab.wait import until
+from tests.transcripts import page as pages
 
 FIREWALLS = ["domain-0/firewall", "isolated-management-network/firewall", "subnet-behind-a-firewall/firewall",
              "subnet-behind-a-firewall/border", "untrusted-subnet/firewall"]
@@ -250,6 +252,57 @@ def test_undo_in_undoes(make_lab, packet_filter):
     until(lambda: host.rules() == before, "the rules are undone")
     late = host.run("sh", "undo-in.sh", "cancel", check=False)
     assert late.returncode == 1 and "nothing is waiting" in late.stderr and len(late.stderr.splitlines()) == 1
+
+
+ON_THE_PAGES = [(page, packet_filter) for page, packet_filter in (
+    ("considerations", "nftables"), ("considerations", "iptables-nft"), ("reference/when-it-fails", "nftables"))]
+
+
+def tied(page: str, packet_filter: str) -> list[str]:
+    """The commands of a page that check, start the timer and apply."""
+    blocks = pages.transcripts(guide.blocks(guide.pages()[page]), packet_filter)
+    return [command.text for block in blocks for command in pages.commands(block)
+            if "sh undo-in.sh 120" in command.text]
+
+
+def spoil_a_value(host: Host) -> None:
+    host.sh("sed -i 's,198.51.100.0/24,198.51.100.7/24,' domain-0/firewall.nft domain-0/firewall.v4")
+
+
+@pytest.mark.parametrize("trouble", ["a bad value", "a timer that waits", "a copy from before"])
+@pytest.mark.parametrize("page, packet_filter", ON_THE_PAGES)
+def test_a_command_of_the_pages_that_fails_applies_nothing(make_lab, page, packet_filter, trouble):
+    """Not with a value that is refused, nor without a timer of its own, nor over a copy of good rules."""
+    commands = tied(page, packet_filter)
+    assert len(commands) == (2 if page == "considerations" else 1)
+    for command in commands:
+        changes = "/run/before" in command
+        if trouble == "a copy from before" and not changes:
+            continue
+        host = host_for(make_lab, "domain-0/firewall", packet_filter)
+        if changes:
+            apply(host, packet_filter, "domain-0/firewall")
+            host.sh("sed -i 's/dport 22 /dport 2222 /' domain-0/firewall.*")
+        if trouble == "a bad value":
+            spoil_a_value(host)
+        elif trouble == "a timer that waits":
+            host.run("sh", "undo-in.sh", "60", "true")
+        else:
+            host.sh("touch /run/before.nft /run/before.v4 /run/before.v6")
+        before = host.rules()
+        assert host.run("bash", "-c", command, check=False).returncode != 0
+        assert host.rules() == before
+        if trouble == "a copy from before":
+            assert host.sh("cat /run/before.*").stdout == ""
+        assert host.run("test", "-e", "/run/undo-in.pid", check=False).returncode == (trouble != "a timer that waits")
+
+
+@pytest.mark.parametrize("page, packet_filter", ON_THE_PAGES)
+def test_a_command_of_the_pages_applies_and_its_timer_waits(make_lab, page, packet_filter):
+    host = host_for(make_lab, "domain-0/firewall", packet_filter)
+    host.run("bash", "-c", tied(page, packet_filter)[0])
+    assert "dport 22 " in host.rules()
+    host.run("sh", "undo-in.sh", "cancel")
 
 
 def test_undo_in_cancelled_keeps_the_rules(make_lab):

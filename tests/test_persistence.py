@@ -133,9 +133,12 @@ def test_a_stop_of_nftables_service_opens_the_host_and_the_ways_round_do_not(lab
     nftables_service(node, "start")
     assert others(node) == [False, False, True]
     fail(refused(lab))
-    # Without that line it is, and so is a reload.
-    node.sh(f"sed -i '/^flush ruleset/d' /etc/nftables.conf; iptables-legacy -F; iptables-legacy -X; {OTHERS}")
+    # With the page's two lines in its place it is, and so is a reload; the file's own rules do not add up.
+    node.sh("sed -i 's/^flush ruleset/table inet filter\\ndelete table inet filter/' /etc/nftables.conf; "
+            "echo 'add rule inet filter input ip saddr 192.0.2.9 drop' >>/etc/nftables.conf; "
+            f"iptables-legacy -F; iptables-legacy -X; {OTHERS}")
     nftables_service(node, "start", "reload", "reload")
+    assert node.rules().count("192.0.2.9") == 1
     assert others(node) == [True, True, True]
     fail(refused(lab))
     succeed(admitted(lab))

@@ -59,20 +59,63 @@ def test_a_host_key_is_found_and_taken_out(make_lab):
     assert node.run("ssh-keygen", "-lF", "node-a", "-f", "/run/known", check=False).returncode == 1
 
 
+def logins(lab) -> dict:
+    """Attempts at port 22, by an administrator and by an outsider."""
+    return {name: (lambda name=name: lab[name].probe(NODE, 22)) for name in ("admin", "outsider")}
+
+
+@pytest.mark.parametrize("policy", ["ACCEPT", "DROP"])
 @pytest.mark.parametrize("back_end", ["iptables-nft", "iptables-legacy"])
-def test_a_flush_opens_the_host(make_lab, back_end):
-    """Domain-0's firewall by iptables leaves the policy alone, so a flush locks nobody out."""
+def test_a_flush_opens_the_host_only_where_the_policy_accepts(make_lab, back_end, policy):
+    """Domain-0's firewall by iptables leaves the policy alone; where that is DROP, as ufw sets it, a flush cuts all."""
     lab = make_lab("domain-0", back_end)
     node = lab["node-a"]
     node.listen(22)
-    attempt = {"outsider": lambda: lab["outsider"].probe(NODE, 22)}
+    node.run("iptables", "-P", "INPUT", policy)
+    node.run("iptables", "-A", "INPUT", "-p", "tcp", "--dport", "22", "-s", "198.51.100.0/24", "-j", "ACCEPT")
     before = node.rules()
     apply(node, back_end, "domain-0/firewall")
-    fail(attempt)
+    fail({"outsider": logins(lab)["outsider"]})
+    succeed({"admin": logins(lab)["admin"]})
     node.run("iptables", "-F")
-    succeed(attempt)
+    (succeed if policy == "ACCEPT" else fail)(logins(lab))
+    node.run("iptables", "-A", "INPUT", "-p", "tcp", "--dport", "22", "-s", "198.51.100.0/24", "-j", "ACCEPT")
     node.run("sh", "iptables.sh", "undo", "domain-0/firewall")
     assert node.rules() == before
+
+
+def test_a_flush_of_the_table_cuts_everything(make_lab):
+    """The chain stays, with its policy and without a rule; to delete the table opens the host."""
+    lab = make_lab("domain-0")
+    node = lab["node-a"]
+    node.listen(22)
+    apply(node, "nftables", "domain-0/firewall")
+    succeed({"admin": logins(lab)["admin"]})
+    node.run("nft", "flush", "table", "inet", "domain_0")
+    fail(logins(lab))
+    node.run("nft", "delete", "table", "inet", "domain_0")
+    succeed(logins(lab))
+
+
+def test_the_firewall_counts_what_it_refuses(make_lab):
+    lab = make_lab("domain-0")
+    node = lab["node-a"]
+    apply(node, "nftables", "domain-0/firewall")
+    for count in (0, 1):
+        shown = node.sh("nft list chain inet domain_0 input | grep refused").stdout
+        assert f"counter packets {count} " in shown and "domain-0 refused: " in shown
+        fail({"outsider": lambda: lab["outsider"].probe(NODE, 8002)})
+
+
+def test_nft_flush_ruleset_leaves_the_legacy_back_ends_rules(make_lab):
+    lab = make_lab("domain-0", "iptables-legacy")
+    node = lab["node-a"]
+    node.listen(8002)
+    attempt = {"outsider": lambda: lab["outsider"].probe(NODE, 8002)}
+    succeed(attempt)
+    node.run("iptables-legacy", "-A", "INPUT", "-p", "tcp", "--dport", "8002", "-j", "DROP")
+    node.run("nft", "flush", "ruleset")
+    fail(attempt)
 
 
 def test_restore_test_passes_a_jump_to_nowhere(make_lab):
