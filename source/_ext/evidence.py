@@ -207,7 +207,7 @@ class TableOfAll:
             return f"{', '.join(block.tests)}, {day(min(days))}" if all(days) else NOT_YET, ""
         if block.example and str(block.example.relative_to(kept.EXAMPLES)) in kept.TESTED:
             return node["needed"].remark(), ""
-        needed = self.run_by.get(" ".join(block.text.split())) if block.kind == "mention" else node.get("needed")
+        needed = self.run_by.get(kept.simple_commands(block.text)[0]) if block.kind == "mention" else node.get("needed")
         if needed is None or not (found := needed.sessions()):
             return NOT_YET, ""
         what = f"{', '.join(with_versions(found))}, {day(min(session.date for session in found))}"

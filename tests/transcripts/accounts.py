@@ -60,7 +60,7 @@ def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Acc
         for block in blocks:
             what = state[page, id(block)]
             if block.kind == "mention":
-                what = _best(mentioned.get(" ".join(block.text.split()), []))
+                what = _best(mentioned.get(evidence.simple_commands(block.text)[0], []))
             number = _number(block)
             if what:
                 result.counts[what] += number

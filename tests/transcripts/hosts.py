@@ -22,7 +22,7 @@ from tests.transcripts.page import ON_XEN, Command
 #: What the front matter of a page may ask for, and why this machine has none.
 NEEDS = {"wireguard": wireguard.why_not}
 #: Of the programs, those that the shell has built in or the lab brings along.
-ALWAYS_THERE = {"echo", "exec", "kill", "printf", "test", "umask", "xend"}
+ALWAYS_THERE = {"echo", "exec", "kill", "printf", "set", "test", "umask", "xend"}
 
 
 def why_not(metadata: Mapping[str, str], packet_filter: str, commands: Iterable[Command]) -> str:
