@@ -82,7 +82,7 @@ latex_elements = {
 \setlength{\emergencystretch}{4em}
 \setlength{\tymin}{3em}
 % The label of a tab, or a term, does not stand alone at the foot of a page.
-\AddToHook{cmd/sphinxlineitem/before}{\needspace{4\baselineskip}}
+\AddToHook{cmd/sphinxlineitem/before}{\needspace{8\baselineskip}}
 \vfuzz=2pt
 \newcommand{\DUroleevidence}[1]{{\scriptsize#1}}
 \makeatletter

@@ -233,7 +233,7 @@ def test_iptables_checks_the_values_first(make_lab):
     before = host.rules()
     failed = host.run("sh", "iptables.sh", "apply", "isolated-management-network/firewall", check=False)
     assert failed.returncode == 2
-    assert failed.stderr == ("check_values.py: isolated-management-network/firewall.v4:6: 192.168.1.1/8 has host bits "
+    assert failed.stderr == ("check_values.py: isolated-management-network/firewall.v4:8: 192.168.1.1/8 has host bits "
                              "set: it means 192.0.0.0/8\n")
     assert host.rules() == before
 
