@@ -21,17 +21,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if (page := config.getoption("--page")) and not hasattr(config, "workerinput"):
+    """Workers send their reports to the first process, which alone keeps the evidence."""
+    if hasattr(config, "workerinput"):
+        return
+    option = config.option
+    if option.page:
         try:
-            guide.chosen([page])
+            guide.chosen([option.page])
         except LookupError as error:
             raise pytest.UsageError(str(error)) from error
-    # Workers send their reports to the first process, which alone keeps the evidence.
-    if not hasattr(config, "workerinput"):
-        option = config.option
-        some = option.keyword or option.markexpr or option.page or config.getoption("lf", False)
-        config.pluginmanager.register(
-            KeepEvidence(not some and config.args_source == pytest.Config.ArgsSource.TESTPATHS))
+    some = option.keyword or option.markexpr or option.page or config.getoption("lf", False)
+    config.pluginmanager.register(KeepEvidence(not some and config.args_source == pytest.Config.ArgsSource.TESTPATHS))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ from sphinx.util.docutils import docutils_namespace, patch_docutils
 from source._ext.code_kinds import EXAMPLES, CodeBlock
 from tests import guide
 from tests.transcripts import accounts, evidence, plugin
+from tests.transcripts import page as pages
 from tests.transcripts.accounts import Outcomes
 from tests.transcripts.evidence import Block, Evidence, Session
 
@@ -164,7 +165,7 @@ def test_the_files_that_a_command_uses(command: str, used: list[str]):
     ("echo 'no end", ["echo 'no end"]),
 ])
 def test_the_commands_that_a_line_is_made_of(text: str, commands: list[str]):
-    assert evidence.simple_commands(text) == commands
+    assert pages.simple_commands(text) == commands
 
 
 def test_evidence_is_what_was_saved(make, tmp_path: Path):
@@ -246,6 +247,17 @@ def test_a_file_that_was_changed_was_not_run(make, built):
     for session in kept.sessions:
         session.examples["domain-0/firewall.v6"] = "0" * 64
     assert lines(built(PAGE, kept))[-1] == NOT_YET
+
+
+def test_a_file_that_no_transcript_can_apply_is_tested(make, built):
+    """A systemd unit: the page names no kernel, and claims nothing once its test is another."""
+    unit = "```{literalinclude} examples/domain-0/xen-rules.service\n```\n"
+    kept = ran(make(unit))
+    test, = evidence.TESTED.values()
+    kept.tests[test] = ["2026-11-23", evidence.hash_of_test(test)]
+    assert "tested 23 Nov 2026" in built(unit, kept)
+    kept.tests[test] = ["2026-11-23", "0"]
+    assert lines(built(unit, kept)) == [NOT_YET]
 
 
 def test_the_day_is_that_of_the_oldest_run(make, built):

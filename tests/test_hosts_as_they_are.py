@@ -208,9 +208,8 @@ def test_the_pages_are_as_true_beside_the_rules_of_others(name, rules):
     With br_netfilter, but beside firewalld, which then refuses the guests' packets.
     """
     page = guide.pages()[name]
-    commands = [command for block in pages.transcripts(guide.blocks(page), "nftables")
-                for command in pages.commands(block)]
-    commands = list(itertools.takewhile(lambda command: "iptables" not in command.text, commands))
+    commands = list(itertools.takewhile(lambda command: "iptables" not in command.text,
+                                        pages.all_commands(guide.blocks(page), "nftables")))
     bridge_nf = rules != "firewalld"
     skip.without_lab(namespaces.why_not(bridge_nf=bridge_nf) or hosts.why_not(page.metadata, "nftables", commands))
     with hosts.of_page(page.metadata, "nftables", bridge_nf) as lab:

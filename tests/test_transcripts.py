@@ -8,7 +8,6 @@ import pytest
 
 from source._ext.code_kinds import PROGRAMS
 from tests import guide
-from tests.transcripts import evidence
 from tests.transcripts import page as pages
 from tests.transcripts.cases import parametrize, run_page
 
@@ -27,12 +26,11 @@ def test_no_transcript_is_left_out():
     blocks = [(guide.blocks(page), block) for page in guide.pages().values() for block in guide.blocks(page)
               if block.kind == "transcript"]
     assert blocks
-    assert [pages.where(block) for all_blocks, block in blocks if not evidence.filters_of(all_blocks, block)] == []
+    assert [pages.where(block) for all_blocks, block in blocks if not pages.filters_of(all_blocks, block)] == []
 
 
 def test_every_program_of_a_transcript_is_known():
     """So that its name and arguments within a sentence are seen to be a command."""
     first = {simple.split(" ")[0] for page in guide.pages().values() for block in guide.blocks(page)
-             if block.kind == "transcript" for command in pages.commands(block)
-             for simple in evidence.simple_commands(command.text)}
+             if block.kind == "transcript" for simple in pages.simple_commands_of(block)}
     assert first - PROGRAMS == set()

@@ -60,16 +60,16 @@ def texts(blocks: list[CodeBlock], name: str) -> list[str]:
 
 
 def test_what_runs_a_block(blocks):
-    assert [case for _, case in evidence.cases({"p": blocks})] == FILTERS + XEN
+    assert [case for _, case in pages.cases({"p": blocks})] == FILTERS + XEN
     assert texts(blocks, "nftables") == ["echo plain", "nft list tables"]
     assert texts(blocks, "iptables-legacy") == ["echo plain", "iptables -S"]
     assert texts(blocks, "xen-4.17") == texts(blocks, "xen-4.20") == ["xl list"]
     on_xen, = (block for block in blocks if block.xen)
-    assert evidence.filters_of(blocks, on_xen) == XEN
+    assert pages.filters_of(blocks, on_xen) == XEN
 
 
 def test_a_page_of_nothing_else_runs_nowhere_else(blocks):
-    assert [case for _, case in evidence.cases({"p": [block for block in blocks if block.xen]})] == XEN
+    assert [case for _, case in pages.cases({"p": [block for block in blocks if block.xen]})] == XEN
 
 
 def test_they_count_as_run_only_on_xen(blocks):

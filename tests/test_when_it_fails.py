@@ -10,7 +10,7 @@ from tests.lab.cycle import fail, succeed
 from tests.lab.filters import apply
 from tests.lab.wait import until
 
-NODE, OUTSIDER = "203.0.113.11", "203.0.113.66"
+NODE = "203.0.113.11"
 
 
 def test_tcpdump_shows_a_packet_that_is_dropped(make_lab):

@@ -26,6 +26,7 @@ from sphinx.util.typing import ExtensionMetadata
 
 from tests.lab.filters import FILTERS
 from tests.transcripts import evidence as kept
+from tests.transcripts import page as pages
 from tests.transcripts.evidence import Evidence, Session
 from tests.transcripts.page import ON_XEN
 
@@ -47,24 +48,32 @@ class Needed:
     """What has to have run for a block to count as run: kept on its node, as ``node["needed"]``.
 
     ``hashes`` are those of the block for each packet filter that its page runs it with, ``example`` is the file that
-    it shows, if it shows one.
+    it shows, if it shows one, ``tests`` are the tests that run it, if no page does.
     """
 
     page: str
     hashes: Mapping[str, str]
-    example: Path | None = None
+    example: Path | None
+    tests: Sequence[str]
 
     def sessions(self) -> list[Session]:
         """The sessions that ran the block as it is now; none unless all did that have to."""
+        if self.tests:
+            return []
         if self.example:
             return evidence().of_example(self.example)
         found = [evidence().of(self.page, packet_filter, sha256) for packet_filter, sha256 in self.hashes.items()]
         return [] if None in found else found
 
+    def tested(self) -> str:
+        """The day on which its tests have passed as they are now, the first of several; empty where they have not."""
+        days = [evidence().of_test(test) for test in self.tests]
+        return min(days, default="") if all(days) else ""
+
     def remark(self) -> str:
         """What ran the block, in a line."""
-        if self.example and (test := kept.TESTED.get(str(self.example.relative_to(kept.EXAMPLES)))):
-            return f"tested {day(when)}" if (when := evidence().of_test(test)) else NOT_YET
+        if tested := self.tested():
+            return f"tested {day(tested)}"
         return remark(self.sessions())
 
     def seconds(self) -> float:
@@ -84,15 +93,15 @@ def mark_blocks(app: Sphinx, doctree: nodes.document) -> None:
     placed = list(placed_blocks(doctree, topology))
     blocks = [block for _, block in placed]
     hashes: dict[int, dict[str, str]] = {}
-    for _, packet_filter in kept.cases({page: blocks}):
-        for path in kept.surroundings():
-            app.env.note_dependency(str(path))
+    for packet_filter in pages.runs(blocks):
         for block, sha256 in kept.hashes(blocks, app.env.metadata[page], packet_filter):
             hashes.setdefault(id(block), {})[packet_filter] = sha256
+    for path in kept.surroundings() if hashes else ():
+        app.env.note_dependency(str(path))
     for node, block in placed:
-        if block.kind not in ("example", "transcript"):
+        if block.kind not in ("example", "transcript", "tested"):
             continue
-        node["needed"] = Needed(page, hashes.get(id(block), {}), block.example)
+        node["needed"] = Needed(page, hashes.get(id(block), {}), block.example, block.tests or kept.tests_of(block))
         if not block.inline:
             shown = node.parent if "literal-block-wrapper" in node.parent.get("classes", []) else node
             shown.parent.insert(shown.parent.index(shown) + 1, Line(needed=node["needed"]))
@@ -139,7 +148,7 @@ def short(release: str) -> str:
 def show_lines(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Write the quiet line below each block, with a link to the table where there are links."""
     for place in list(doctree.findall(Line)):
-        line = nodes.inline("", remark(place["needed"].sessions()), classes=["evidence"])
+        line = nodes.inline("", place["needed"].remark(), classes=["evidence"])
         target = app.env.domains.standard_domain.labels.get(LABEL)
         if target and app.builder.format != "man":
             line = make_refnode(app.builder, page, target[0], target[1], line)
@@ -172,7 +181,7 @@ class TableOfAll:
         self.blocks = {page: list(placed_blocks(env.get_doctree(page), env.metadata[page].get("topology", "")))
                        for page in sorted(env.found_docs)}
         self.run_by = {simple: node["needed"] for blocks in self.blocks.values() for node, block in blocks
-                       if block.kind == "transcript" for simple in kept.simple_commands_of(block)}
+                       if block.kind == "transcript" for simple in pages.simple_commands_of(block)}
 
     def pages(self) -> Iterator[nodes.Node]:
         """The part of each page that has anything to show: its title, and a row for each block."""
@@ -202,13 +211,12 @@ class TableOfAll:
         """What ran a block, and how many seconds it took."""
         if block.kind == "not-run":
             return f"not run: {block.reason}", ""
-        if block.kind == "tested":
-            days = [evidence().of_test(test) for test in block.tests]
-            return f"{', '.join(block.tests)}, {day(min(days))}" if all(days) else NOT_YET, ""
-        if block.example and str(block.example.relative_to(kept.EXAMPLES)) in kept.TESTED:
-            return node["needed"].remark(), ""
-        needed = self.run_by.get(kept.simple_commands(block.text)[0]) if block.kind == "mention" else node.get("needed")
-        if needed is None or not (found := needed.sessions()):
+        needed: Needed | None = node.get("needed")
+        if block.kind == "mention":
+            needed = self.run_by.get(pages.simple_commands(block.text)[0])
+        if needed and (tested := needed.tested()):
+            return f"{', '.join(needed.tests)}, {day(tested)}", ""
+        if not needed or not (found := needed.sessions()):
             return NOT_YET, ""
         what = f"{', '.join(with_versions(found))}, {day(min(session.date for session in found))}"
         return what, f"{needed.seconds():.2f}" if needed.hashes else ""
@@ -232,9 +240,11 @@ def note_evidence(app: Sphinx, config: Config) -> None:
     evidence.cache_clear()
 
 
-def pages_with_a_table(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """The table is about all pages, so its page is written again when any other is."""
-    return [page for page in env.found_docs if any(env.get_doctree(page).findall(Table))]
+def page_of_the_table(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str],
+                      removed: set[str]) -> list[str]:
+    """The table is about all pages, so its page is made again when any other is."""
+    target = env.domains.standard_domain.labels.get(LABEL)
+    return [target[0]] if target and target[0] not in removed and added | changed | removed else []
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -244,7 +254,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("evidence", EvidenceTable)
     app.connect("config-inited", note_evidence)
     app.connect("doctree-read", mark_blocks)
-    app.connect("env-updated", pages_with_a_table)
+    app.connect("env-get-outdated", page_of_the_table)
     app.connect("doctree-resolved", show_lines)
     app.connect("doctree-resolved", show_tables)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -19,8 +19,6 @@ SXP, CONF, UNIT, SHELL, PYTHON = (".sxp",), (".conf",), (".service",), (".sh",),
 #: The kinds of files that have mutants, by their ending.
 KINDS = RULES + SXP + CONF + UNIT + SHELL + PYTHON
 
-Edits = Iterator[tuple[str, str]]
-
 
 @dataclass(frozen=True)
 class Mutant:

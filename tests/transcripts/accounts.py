@@ -2,7 +2,7 @@
 """The account of every command on the pages: run, run only on Xen, not run and why, or not accounted for.
 
 A command of a transcript counts as one, and so does each within a sentence, each doctest, and each example file that
-a page shows: it was run when a command of a transcript used it.
+a page shows: it was run when a command of a transcript applied it.
 """
 from __future__ import annotations
 
@@ -49,18 +49,17 @@ class Account:
 def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Account:
     """Say of each command on the pages what became of it; ``guide`` has the blocks of each page."""
     result = Account()
-    state = {(page, id(block)): _state(page, blocks, block, outcomes)
-             for page, blocks in guide.items() for block in blocks}
+    state = {id(block): _state(page, blocks, block, outcomes) for page, blocks in guide.items() for block in blocks}
     mentioned: dict[str, list[str]] = {}
-    for page, blocks in guide.items():
+    for blocks in guide.values():
         for block in blocks:
-            for simple in evidence.simple_commands_of(block) if block.kind == "transcript" else ():
-                mentioned.setdefault(simple, []).append(state[page, id(block)])
-    for page, blocks in guide.items():
+            for simple in pages.simple_commands_of(block) if block.kind == "transcript" else ():
+                mentioned.setdefault(simple, []).append(state[id(block)])
+    for blocks in guide.values():
         for block in blocks:
-            what = state[page, id(block)]
+            what = state[id(block)]
             if block.kind == "mention":
-                what = _best(mentioned.get(evidence.simple_commands(block.text)[0], []))
+                what = _best(mentioned.get(pages.simple_commands(block.text)[0], []))
             number = _number(block)
             if what:
                 result.counts[what] += number
@@ -80,19 +79,19 @@ def _state(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, outcomes: O
             return "xen"
         case "transcript":
             return _worst(_of_session(page, blocks, block, name, outcomes)
-                          for name in evidence.filters_of(blocks, block))
+                          for name in pages.filters_of(blocks, block))
+        case "example" if tests := evidence.tests_of(block):
+            return _of_tests(tests, outcomes)
         case "example":
             name = str(block.example.relative_to(EXAMPLES))
-            if name in evidence.TESTED:
-                return _of_test(outcomes.tests.get(evidence.TESTED[name], ""))
             sha256 = evidence.hash_of_file(block.example)
             if any(session.examples.get(name) == sha256 for session in outcomes.sessions):
                 return "run"
             return "skipped" if outcomes.skipped else "failed" if outcomes.failed else ""
         case "tested":
-            return _worst(_of_test(outcomes.tests.get(test, "")) for test in block.tests)
+            return _of_tests(block.tests, outcomes)
         case "doctest":
-            return _of_test(outcomes.tests.get(f"source/{page}.md", ""))
+            return _of_tests([f"source/{page}.md"], outcomes)
     return ""
 
 
@@ -107,8 +106,9 @@ def _of_session(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, packet
         if (session.page, session.packet_filter) == (page, packet_filter) for part in session.blocks) else ""
 
 
-def _of_test(outcome: str) -> str:
-    return "run" if outcome == "passed" else outcome
+def _of_tests(tests: Iterable[str], outcomes: Outcomes) -> str:
+    said = [outcomes.tests.get(test, "") for test in tests]
+    return _worst("run" if outcome == "passed" else outcome for outcome in said)
 
 
 def _best(states: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ def parametrize(metafunc: pytest.Metafunc, on_xen: bool) -> None:
     if "case" in metafunc.fixturenames:
         page = metafunc.config.getoption("--page")
         chosen = guide.chosen([page] if page else [])
-        cases = [case for case in evidence.cases({page.name: guide.blocks(page) for page in chosen})
+        cases = [case for case in pages.cases({page.name: guide.blocks(page) for page in chosen})
                  if (case[1] in pages.ON_XEN) == on_xen]
         metafunc.parametrize("case", [pytest.param(case, id="-".join(filter(None, case))) for case in cases])
 
@@ -30,8 +30,7 @@ def run_page(case: tuple[str, str], record_property: Callable[[str, object], Non
     record_property(plugin.CASE, list(case))
     blocks = guide.blocks(page)
     try:
-        commands = [command for block in pages.transcripts(blocks, packet_filter)
-                    for command in pages.commands(block)]
+        commands = pages.all_commands(blocks, packet_filter)
     except pages.PageError as error:
         pytest.fail(str(error), pytrace=False)
     skip.without_lab(hosts.why_not(page.metadata, packet_filter, commands))

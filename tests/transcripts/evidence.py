@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -25,9 +23,6 @@ FILE = PROJECT / "build" / "evidence.json"
 #: Examples that no transcript can apply, since the hosts of the lab have no systemd, and the test that does.
 TESTED = {"domain-0/xen-rules.service":
           "tests/test_persistence.py::test_a_unit_of_our_own_loads_ours_and_leaves_others_alone"}
-
-#: The words of the shell before which or after which a command begins.
-RESERVED = ("then", "do", "done", "else", "fi", "if", "until", "while", "!", "{", "}")
 
 
 @dataclass
@@ -103,6 +98,12 @@ def save(evidence: Evidence, path: Path = FILE) -> None:
     new.replace(path)
 
 
+def tests_of(block: CodeBlock) -> tuple[str, ...]:
+    """The test that an example needs in place of a transcript, if it is one of those."""
+    name = str(block.example.relative_to(EXAMPLES)) if block.kind == "example" else ""
+    return (TESTED[name],) if name in TESTED else ()
+
+
 def hashes(blocks: Sequence[CodeBlock], metadata: Mapping[str, str],
            packet_filter: str) -> Iterator[tuple[CodeBlock, str]]:
     """Each block that a session runs, with its hash; ``metadata`` is the page's front matter."""
@@ -143,56 +144,15 @@ def examples_of(block: CodeBlock) -> list[Path]:
     program's configuration is copied to its place. What is only looked at or checked is not applied.
     """
     found: list[str] = []
-    for command in pages.commands(block):
-        for simple in simple_commands(command.text):
-            match simple.split(" "):
-                case ["nft", *words] if "-f" in words and "-c" not in words:
-                    found += words
-                case ["sh", "iptables.sh", "apply", name]:
-                    found += ["iptables.sh", f"{name}.v4", f"{name}.v6"]
-                case ["sh" | "python3", program, *_]:
-                    found.append(program)
-                case ["cp", name, _] if name.endswith((".sxp", ".conf")):
-                    found.append(name)
+    for simple in pages.simple_commands_of(block):
+        match simple.split(" "):
+            case ["nft", *words] if "-f" in words and "-c" not in words:
+                found += words
+            case ["sh", "iptables.sh", "apply", name]:
+                found += ["iptables.sh", f"{name}.v4", f"{name}.v6"]
+            case ["sh" | "python3", program, *_]:
+                found.append(program)
+            case ["cp", name, _] if name.endswith((".sxp", ".conf")):
+                found.append(name)
     here = [EXAMPLES / name for name in dict.fromkeys(found) if not name.startswith(("/", "."))]
     return [path for path in here if path.is_file()]
-
-
-def simple_commands(text: str) -> list[str]:
-    """The commands that a line of shell is made of, each without its redirections and with single spaces."""
-    text = re.sub(r"(<<-?\s*'?EOF'?.*)(?s:.*?)^\s*EOF$", r"\1", text, flags=re.MULTILINE)
-    text = re.sub(r"(^|\s)#.*", "", text)
-    text = re.sub(r"\d*[<>]&\d", " ", text.replace("\\\n", " ").replace("\n", " ; "))
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()")
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    try:
-        words = list(lexer)
-    except ValueError:  # a quotation without an end, of which bash will say more
-        return [text]
-    commands: list[list[str]] = [[]]
-    for word in words:
-        if re.fullmatch(r"[;&|()]+", word) or (not commands[-1] and word in RESERVED):
-            commands.append([])
-        elif not re.match(r"\d*[<>]", word):
-            commands[-1].append(word)
-    return [" ".join(command) for command in commands if command and command[0] not in ("for", "case")]
-
-
-def simple_commands_of(block: CodeBlock) -> Iterator[str]:
-    """The same of all commands of a transcript."""
-    for command in pages.commands(block):
-        yield from simple_commands(command.text)
-
-
-def filters_of(blocks: Sequence[CodeBlock], block: CodeBlock) -> list[str]:
-    """The packet filters for which a page runs a block, or each Xen that it runs on."""
-    return [name for name in pages.runs(blocks) if block in pages.transcripts(blocks, name)]
-
-
-def cases(guide: Mapping[str, Sequence[CodeBlock]]) -> Iterator[tuple[str, str]]:
-    """Each page that has transcripts, by name, with each packet filter that it offers, or with an empty string, and
-    with each Xen where it has blocks for that."""
-    for page, blocks in guide.items():
-        for name in pages.runs(blocks):
-            yield page, name

@@ -16,8 +16,7 @@ from tests.lab.hypervisor import cluster
 from tests.lab.hypervisor.cluster import Cluster
 from tests.lab.hypervisor.guest import MIGRATION
 from tests.lab.namespaces import HUNG, PATH, Lab
-from tests.transcripts.evidence import simple_commands
-from tests.transcripts.page import ON_XEN, Command
+from tests.transcripts.page import ON_XEN, Command, simple_commands
 
 #: What the front matter of a page may ask for, and why this machine has none.
 NEEDS = {"wireguard": wireguard.why_not}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ TABS = {packet_filter: packet_filter.partition("-")[0] for packet_filter in FILT
 #: What stands in the place of a packet filter where blocks run on real nodes: the version of Xen by that name.
 ON_XEN = {f"xen-{version}": version for version in RELEASES}
 SHELLS = {"#": "root", "$": "user"}
+#: The words of the shell before which or after which a command begins.
+RESERVED = ("then", "do", "done", "else", "fi", "if", "until", "while", "!", "{", "}")
 HERE_DOCUMENT = re.compile(r"(?<!<)<<-?\s*([\"']?)(\w+)\1")
 DELIMITER = "EOF"
 
@@ -80,6 +83,24 @@ def transcripts(blocks: Iterable[CodeBlock], packet_filter: str = "") -> list[Co
             and not block.tabs & others]
 
 
+def filters_of(blocks: Sequence[CodeBlock], block: CodeBlock) -> list[str]:
+    """The packet filters for which a page runs a block, or each Xen that it runs on."""
+    return [name for name in runs(blocks) if block in transcripts(blocks, name)]
+
+
+def cases(guide: Mapping[str, Sequence[CodeBlock]]) -> Iterator[tuple[str, str]]:
+    """Each page that has transcripts, by name, with each packet filter that it offers, or with an empty string, and
+    with each Xen where it has blocks for that."""
+    for page, blocks in guide.items():
+        for name in runs(blocks):
+            yield page, name
+
+
+def all_commands(blocks: Iterable[CodeBlock], packet_filter: str = "") -> list[Command]:
+    """The commands of all transcripts that are run for a packet filter, or on a Xen. Raises PageError."""
+    return [command for block in transcripts(blocks, packet_filter) for command in commands(block)]
+
+
 def commands(block: CodeBlock) -> list[Command]:
     """The commands of a transcript, in order. Raises PageError."""
     found: list[Command] = []
@@ -124,6 +145,33 @@ def _further_lines(command: Command, lines: Iterator[tuple[int, str]]) -> Iterat
             return
 
 
+def simple_commands(text: str) -> list[str]:
+    """The commands that a line of shell is made of, each without its redirections and with single spaces."""
+    text = re.sub(r"(<<-?\s*'?EOF'?.*)(?s:.*?)^\s*EOF$", r"\1", text, flags=re.MULTILINE)
+    text = re.sub(r"(^|\s)#.*", "", text)
+    text = re.sub(r"\d*[<>]&\d", " ", text.replace("\\\n", " ").replace("\n", " ; "))
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        words = list(lexer)
+    except ValueError:  # a quotation without an end, of which bash will say more
+        return [text]
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if re.fullmatch(r"[;&|()]+", word) or (not commands[-1] and word in RESERVED):
+            commands.append([])
+        elif not re.match(r"\d*[<>]", word):
+            commands[-1].append(word)
+    return [" ".join(command) for command in commands if command and command[0] not in ("for", "case")]
+
+
+def simple_commands_of(block: CodeBlock) -> Iterator[str]:
+    """The same of all commands of a transcript."""
+    for command in commands(block):
+        yield from simple_commands(command.text)
+
+
 def where(block: CodeBlock) -> str:
     """``file:line`` of a block's text, the file from the project's folder."""
     return ":".join(map(str, place(block)))
@@ -138,14 +186,14 @@ def place(block: CodeBlock) -> tuple[str, int]:
     source = Path(block.source)
     name = str(source.relative_to(PROJECT)) if source.is_relative_to(PROJECT) else block.source
     lines = _plain(source.read_text(encoding="utf-8")) if source.is_file() else []
-    text = _plain(block.text)
+    text = _plain(PROMPT.sub("", block.text) if block.inline else block.text)
     for start in range(max(block.line - 1, 0), len(lines)):
         if block.inline:
-            # A sentence may break within the command: its first word and the next one are enough to find it.
-            if PROMPT.sub("", text[0]) in " ".join(lines[start:start + 2]) and PROMPT.sub(
-                    "", text[0]).split()[0] in lines[start]:
-                return name, start + 1
-        elif lines[start:start + len(text)] == text:
+            # A sentence may break within the command, behind its first word.
+            here = text[0].split()[0] in lines[start] and text[0] in " ".join(lines[start:start + 2])
+        else:
+            here = lines[start:start + len(text)] == text
+        if here:
             return name, start + 1
     return name, block.line
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests import guide
 from tests.transcripts import evidence
+from tests.transcripts import page as pages
 from tests.transcripts.accounts import Account, Outcomes, account
 from tests.transcripts.evidence import Block, Evidence, Session
 from tests.transcripts.page import ON_XEN
@@ -31,7 +32,6 @@ class KeepEvidence:
         self.outcomes = Outcomes()
         self.cases: set[tuple[str, str]] = set()
         self.crashed: set[str] = set()
-        self.started = False
         self.account: Account | None = None
         self.remark = ""
         # The labs copy the examples when they start: what changes later is not what they have.
@@ -43,13 +43,10 @@ class KeepEvidence:
         name = name if "::test_" in name else name.partition("::")[0]
         if report.when == "call" or report.outcome != "passed":
             self.outcomes.tests[name] = max(self.outcomes.tests.get(name, "passed"), report.outcome, key=RANK.get)
-        if "::test_page[" in report.nodeid:
-            self.started = True
-            if report.outcome == "failed":
-                self.crashed.add(report.nodeid.partition("[")[2].removesuffix("]"))
+        if "::test_page[" in report.nodeid and report.outcome == "failed":
+            self.crashed.add(report.nodeid.partition("[")[2].removesuffix("]"))
         if CASE not in properties:
             return
-        self.started = True
         case = tuple(properties[CASE])
         self.cases.add(case)
         if report.outcome == "skipped":
@@ -63,18 +60,17 @@ class KeepEvidence:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Keep the evidence; a whole run fails where it leaves a command unaccounted for."""
-        blocks = {page.name: guide.blocks(page) for page in guide.pages().values()} if self.started else {}
-        cases = {case for case in evidence.cases(blocks) if case[1] not in ON_XEN}
-        # A worker that died has said nothing of its case but the name of the test.
-        self.outcomes.failed |= {case for case in evidence.cases(blocks)
-                                 if "-".join(filter(None, case)) in self.crashed}
-        self.cases |= self.outcomes.failed
-        if not self.cases:
+        if not self.cases and not self.crashed:
             return
+        blocks = {page.name: guide.blocks(page) for page in guide.pages().values()}
+        cases = set(pages.cases(blocks))
+        # A worker that died has said nothing of its case but the name of the test.
+        self.outcomes.failed |= {case for case in cases if "-".join(filter(None, case)) in self.crashed}
+        self.cases |= self.outcomes.failed
         if evidence.hash_of_surroundings() != self.surroundings:
             self.remark = "examples were changed while the tests ran: no evidence of this run is kept"
             return
-        whole = self.all_selected and self.cases >= cases
+        whole = self.all_selected and self.cases >= {case for case in cases if case[1] not in ON_XEN}
         evidence.save(self._evidence(whole))
         if whole:
             self.account = account(blocks, self.outcomes)

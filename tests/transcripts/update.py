@@ -18,7 +18,7 @@ from tests.transcripts import hosts, output, session
 from tests.transcripts import page as pages
 from tests.transcripts.page import PROJECT, PROMPT, Command
 
-#: Output that a page would take for a command, for the end of the block, or for an elision of our own making.
+#: Output that a page would take for a command, or for the end of the block.
 ODD = re.compile(rf"^{PROMPT.pattern}|^\s*```|^\s*:::")
 
 
@@ -75,7 +75,7 @@ def update(page: guide.Page) -> bool:
     ran: dict[str, list[str]] = {}
     blocks = guide.blocks(page)
     for packet_filter in (name for name in pages.runs(blocks) if name not in pages.ON_XEN):
-        commands = [command for block in pages.transcripts(blocks, packet_filter) for command in pages.commands(block)]
+        commands = pages.all_commands(blocks, packet_filter)
         if reason := hosts.why_not(page.metadata, packet_filter, commands):
             raise Conflict(f"{page.name} cannot be run: {reason}")
         for command in commands:
