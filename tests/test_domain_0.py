@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
+from tests.lab.cycle import assert_cycle, fail, probes, succeed, verdicts
 from tests.lab.filters import apply, undo
 from tests.lab.namespaces import Lab
 from tests.lab.packets import arriving
@@ -77,11 +77,7 @@ def ping(lab: Lab, name: str, address: str, **options) -> str:
 
 def attacks(lab: Lab) -> dict:
     """Strangers at every kind of port, and the administrator's network at all but ssh."""
-    from_strangers = {
-        f"{name} -> {address} {port}": (lambda name=name, address=address, port=port: lab[name].probe(address, port))
-        for name in ("outsider", "guest-a") for address in (NODE, NODE6) for port in (22, 8002)
-    }
-    return from_strangers | {
+    return probes(lab, ("outsider", "guest-a"), (NODE, NODE6), 22, 8002) | {
         "admin -> 8002": lambda: lab["admin"].probe(NODE, 8002),
         "admin -> 8002 over IPv6": lambda: lab["admin"].probe(NODE6, 8002),
         "beside the administrators": lambda: lab["admin"].probe(NODE, 22, source=BESIDE),

@@ -10,7 +10,7 @@ import pytest
 from tests import guide
 from tests.lab import as_they_are, namespaces, skip
 from tests.lab.as_they_are import RULES
-from tests.lab.cycle import fail, succeed, verdicts
+from tests.lab.cycle import fail, probes, succeed, verdicts
 from tests.lab.filters import apply, iptables_of, undo
 from tests.lab.namespaces import Host, Lab
 from tests.transcripts import hosts, session
@@ -26,11 +26,6 @@ SCENARIOS = {
 }
 
 
-def probes(lab: Lab, name: str, addresses: list[str], *ports: int) -> dict:
-    return {f"{name} -> {address} {port}": (lambda address=address, port=port: lab[name].probe(address, port))
-            for address in addresses for port in ports}
-
-
 def listening(lab: Lab) -> Host:
     for port in as_they_are.OPEN:
         lab["node-a"].listen(port)
@@ -43,8 +38,8 @@ def test_cycle(make_lab, packet_filter, scenario):
     lab = make_lab(scenario, iptables_of(packet_filter), bridge_nf=True)
     node = listening(lab)
     everybody, name, cluster = SCENARIOS[scenario]
-    relocation, ssh = probes(lab, name, cluster, 8002), probes(lab, "admin", everybody, 22)
-    attacks, rest = probes(lab, "outsider", everybody, 8002), probes(lab, "outsider", everybody, 22, 5900)
+    relocation, ssh = probes(lab, [name], cluster), probes(lab, ["admin"], everybody, 22)
+    attacks, rest = probes(lab, ["outsider"], everybody), probes(lab, ["outsider"], everybody, 22, 5900)
     for rules in RULES.values():
         rules.load(node)
         before = node.rules()
@@ -68,7 +63,7 @@ def test_what_a_host_refuses_is_for_it_to_admit(make_lab, packet_filter):
     lab = make_lab(ISOLATED, iptables_of(packet_filter), bridge_nf=True)
     node = listening(lab)
     everybody, name, cluster = SCENARIOS[ISOLATED]
-    relocation, attacks = probes(lab, name, cluster, 8002), probes(lab, "outsider", everybody, 8002)
+    relocation, attacks = probes(lab, [name], cluster), probes(lab, ["outsider"], everybody)
     for rules in (RULES["a distribution's list"], RULES["ufw"], RULES["firewalld"]):
         rules.load(node)
         node.sh(rules.close)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from tests.lab.client_port import answered, begun_by_both
-from tests.lab.cycle import assert_cycle, fail, succeed
+from tests.lab.cycle import assert_cycle, fail, probes, succeed
 from tests.lab.filters import accept_before, apply, undo
 from tests.lab.namespaces import Host, Lab
 
@@ -137,8 +137,7 @@ def test_ipv6_is_closed_too(start, packet_filter):
     node.listen(22)
     accept_before(node)
     route_to_management(lab)
-    attacks = {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
-               for name in ("outsider", "guest-a") for target in ("2001:db8:2::11", "2001:db8:1::1")}
+    attacks = probes(lab, ("outsider", "guest-a"), ("2001:db8:2::11", "2001:db8:1::1"))
     wanted = {"node-b": lambda: lab["node-b"].probe("2001:db8:1::1", 8002),
               "another port": lambda: lab["outsider"].probe("2001:db8:2::11", 22),
               "another port over IPv4": lambda: lab["outsider"].probe("203.0.113.11", 22)}
@@ -167,12 +166,12 @@ def test_a_stranger_on_the_management_card(start, packet_filter):
         other.sh(f"ip address add {source} dev lo" + (" nodad" if ":" in source else ""))
         node.sh(f"ip route add {source} via {'2001:db8:1::2' if ':' in source else '192.168.1.2'}")
 
-    def probes(sources: list[str]) -> dict:
+    def claiming(sources: list[str]) -> dict:
         return {source: (lambda source=source: other.probe("2001:db8:1::1" if ":" in source else MANAGEMENT, 8002,
                                                            source=source)) for source in sources}
 
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
-                 probes(strangers), from_management_by_tcp(lab) | probes(ours))
+                 claiming(strangers), from_management_by_tcp(lab) | claiming(ours))
 
 
 def test_a_node_forwards_nothing_in_either_direction(start, packet_filter):
@@ -224,8 +223,7 @@ def test_a_node_that_forwards_is_no_way_in(start, packet_filter):
     node.run("nft", "-f", "-", input=MASQUERADE)
     node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
     route_to_management(lab)
-    attacks = {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
-               for name in ("outsider", "guest-a") for target in ("192.168.1.2", "2001:db8:1::2")}
+    attacks = probes(lab, ("outsider", "guest-a"), ("192.168.1.2", "2001:db8:1::2"))
     apply(other, packet_filter, FIREWALL)  # which takes them for node-a
     assert_cycle([node], lambda: apply(node, packet_filter, FIREWALL), lambda: undo(node, packet_filter, FIREWALL),
                  attacks, {"node-a itself": lambda: node.probe("192.168.1.2", 8002)})

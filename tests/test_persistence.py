@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cycle import fail, succeed
+from tests.lab.cycle import Probes, fail, probes, succeed
 from tests.lab.filters import apply, iptables_of
 from tests.lab.namespaces import PROJECT, Host, Lab
 
 ISOLATED = "isolated-management-network"
 RULES = ("domain-0/firewall", f"{ISOLATED}/firewall")
+NODE_B = ("203.0.113.12", "2001:db8:2::12")
 UNIT = Path("/lib/systemd/system/nftables.service")
 #: What netfilter-persistent.service starts: plugins/15-ip4tables and 25-ip6tables of Debian's iptables-persistent
 #: 1.0.20. Once run with the package's own program, to the same end; the tests do not install it, since it would
@@ -60,16 +61,12 @@ def lab(make_lab, packet_filter: str) -> Lab:
     return lab
 
 
-def admitted(lab: Lab) -> dict:
-    wanted = (("node-a", "192.168.1.2", 8002), ("node-a", "2001:db8:1::2", 8002),
-              ("admin", "203.0.113.12", 22), ("admin", "2001:db8:2::12", 22))
-    return {f"{name} -> {target} {port}": (lambda name=name, target=target, port=port: lab[name].probe(target, port))
-            for name, target, port in wanted}
+def admitted(lab: Lab) -> Probes:
+    return probes(lab, ["node-a"], ["192.168.1.2", "2001:db8:1::2"]) | probes(lab, ["admin"], NODE_B, 22)
 
 
-def refused(lab: Lab) -> dict:
-    return {f"outsider -> {address} {port}": (lambda address=address, port=port: lab["outsider"].probe(address, port))
-            for address in ("203.0.113.12", "2001:db8:2::12") for port in (22, 5900, 8002)}
+def refused(lab: Lab) -> Probes:
+    return probes(lab, ["outsider"], NODE_B, 22, 5900, 8002)
 
 
 def keep_nft(host: Host, *names: str) -> None:

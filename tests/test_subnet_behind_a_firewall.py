@@ -6,7 +6,7 @@ import itertools
 import re
 
 from tests.lab.client_port import answered, begun_by_both
-from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
+from tests.lab.cycle import assert_cycle, fail, probes, succeed, verdicts
 from tests.lab.filters import accept_before, apply, apply_nft, undo, undo_nft
 from tests.lab.namespaces import PROJECT, Host, Lab
 from tests.lab.packets import arriving
@@ -29,11 +29,6 @@ def prepared(lab: Lab) -> Lab:
         lab[name].listen(22)
     lab["distant"].listen(80)
     return lab
-
-
-def probes(lab: Lab, names: tuple[str, ...], targets: tuple[str, ...], port: int = 8002) -> dict:
-    return {f"{name} -> {target} {port}": (lambda name=name, target=target: lab[name].probe(target, port))
-            for name in names for target in targets}
 
 
 def from_outside(lab: Lab) -> dict:

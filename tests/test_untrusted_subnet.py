@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab import sshd
 from tests.lab.client_port import answered, begun_by_both
-from tests.lab.cycle import assert_cycle, fail, succeed
+from tests.lab.cycle import assert_cycle, fail, probes, succeed
 from tests.lab.filters import accept_before, apply, undo
 from tests.lab.namespaces import Lab
 from tests.lab.wait import until
@@ -23,14 +23,12 @@ NODE_A, NODE_B, NODE_B6 = "203.0.113.11", "203.0.113.12", "2001:db8:2::12"
 
 def over_the_network(lab: Lab) -> dict:
     """Everybody who is not node-b itself, node-a included: the network tells nobody apart."""
-    return {f"{name} -> {target}": (lambda name=name, target=target: lab[name].probe(target, 8002))
-            for name in ("outsider", "guest-a", "node-a", "admin") for target in (NODE_B, NODE_B6)}
+    return probes(lab, ("outsider", "guest-a", "node-a", "admin"), (NODE_B, NODE_B6))
 
 
 def to_an_impostor(lab: Lab) -> dict:
     """The node itself, when whoever relocates forgets the tunnel."""
-    return {f"node-b -> {target}": (lambda target=target: lab["node-b"].probe(target, 8002))
-            for target in ("203.0.113.66", "2001:db8:2::66")}
+    return probes(lab, ("node-b",), ("203.0.113.66", "2001:db8:2::66"))
 
 
 def test_relocation_disabled_in_the_filter(start, packet_filter):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab import wireguard
 from tests.lab.client_port import answered, begun_by_both
-from tests.lab.cycle import assert_cycle, fail, succeed, verdicts
+from tests.lab.cycle import assert_cycle, fail, probes, succeed, verdicts
 from tests.lab.filters import accept_before, apply, iptables_of, undo
 from tests.lab.namespaces import PROJECT, Host, Lab
 from tests.lab.wait import until
@@ -60,11 +60,6 @@ def in_clear(host: Host, next_hops: tuple[str, str]) -> None:
     """Send what is for node-b's inner addresses to that neighbour, in clear."""
     for inner, hop in zip(INNER_B, next_hops, strict=True):
         host.sh(f"ip route add {inner} via {hop}")
-
-
-def relocation(lab: Lab, names: tuple[str, ...], targets: tuple[str, ...], port: int = 8002) -> dict:
-    return {f"{name} -> {target} {port}": (lambda name=name, target=target: lab[name].probe(target, port))
-            for name in names for target in targets}
 
 
 def datagrams(host: Host) -> dict:
@@ -121,7 +116,7 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     receiver.listen(22)
     lab["outsider"].listen(8002)
     # One end begins: two handshakes that cross are begun again after 5 s.
-    succeed(relocation(lab, ("node-a",), INNER_B), "node-a begins: ")
+    succeed(probes(lab, ("node-a",), INNER_B), "node-a begins: ")
     for node in nodes:
         accept_before(node)
     from_beside = {f"{source} -> {target}": (lambda source=source, target=target: lab["admin"].probe(
@@ -133,12 +128,12 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
 
     assert_cycle(
         nodes, lambda: all_nodes(apply), lambda: all_nodes(undo),
-        relocation(lab, ("outsider", "guest-a", "node-a", "admin"), OUTER_B)
-        | relocation(lab, ("outsider", "guest-a", "admin"), INNER_B)
-        | relocation(lab, ("node-b",), OUTSIDER) | from_beside,
-        relocation(lab, ("node-a",), INNER_B)
-        | relocation(lab, ("node-b",), ("127.0.0.1", "::1", *INNER_B, *INNER_A))
-        | relocation(lab, ("admin",), (*OUTER_B, *INNER_B), 22))
+        probes(lab, ("outsider", "guest-a", "node-a", "admin"), OUTER_B)
+        | probes(lab, ("outsider", "guest-a", "admin"), INNER_B)
+        | probes(lab, ("node-b",), OUTSIDER) | from_beside,
+        probes(lab, ("node-a",), INNER_B)
+        | probes(lab, ("node-b",), ("127.0.0.1", "::1", *INNER_B, *INNER_A))
+        | probes(lab, ("admin",), (*OUTER_B, *INNER_B), 22))
     # Nothing is forwarded into the tunnel or out of it; whatever else a node forwards is not the rules' concern.
     key = receiver.sh("wg show wg0 allowed-ips | grep '192.168.1.1/'").stdout.split()[0]
     receiver.sh(f"wg set wg0 peer {key} allowed-ips {','.join(INNER_A + GUEST_A)}; "
@@ -154,10 +149,10 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     # The receiver's own rules suffice for what is sent to it; and they replace those that refuse all relocation.
     before = receiver.rules()
     apply(receiver, packet_filter, f"{SCENARIO}/firewall")
-    fail(relocation(lab, ("node-a",), (*OUTER_B, *INNER_B)))
+    fail(probes(lab, ("node-a",), (*OUTER_B, *INNER_B)))
     apply(receiver, packet_filter, RULES)
-    fail(relocation(lab, ("node-a",), OUTER_B))
-    succeed(relocation(lab, ("node-a",), INNER_B))
+    fail(probes(lab, ("node-a",), OUTER_B))
+    succeed(probes(lab, ("node-a",), INNER_B))
     for host, targets in ((lab["outsider"], OUTER_B), (receiver, OUTSIDER)):
         for target in targets:  # in and out, it is as if nothing listened
             assert host.ask(do="refusal", address=target, port=8002)["refusal"] == "reset"
@@ -168,10 +163,10 @@ def test_relocation_by_the_tunnel_alone(make_tunnel, packet_filter):
     receiver.sh("sed -i 's/relocation_port = 8002/relocation_port = 49152-49216/; s/--dport 8002/--dport 49152:49216/' "
                 f"{RULES}.nft {RULES}.v4 {RULES}.v6")
     receiver.listen(49216)
-    succeed(relocation(lab, ("node-a", "outsider"), OUTER_B, 49216))
+    succeed(probes(lab, ("node-a", "outsider"), OUTER_B, 49216))
     apply(receiver, packet_filter, RULES)
-    fail(relocation(lab, ("node-a", "outsider"), OUTER_B, 49216))
-    succeed(relocation(lab, ("node-a",), INNER_B, 49216))
+    fail(probes(lab, ("node-a", "outsider"), OUTER_B, 49216))
+    succeed(probes(lab, ("node-a",), INNER_B, 49216))
 
 
 def test_before_the_tunnel_is_there(make_lab, packet_filter):
@@ -183,9 +178,9 @@ def test_before_the_tunnel_is_there(make_lab, packet_filter):
                  begun_by_both(node, outsider), answered(node, outsider))
     apply(node, packet_filter, RULES)
     node.listen(8002)
-    fail(relocation(lab, ("outsider", "guest-a", "node-a"), OUTER_B))
+    fail(probes(lab, ("outsider", "guest-a", "node-a"), OUTER_B))
     undo(node, packet_filter, RULES)
-    succeed(relocation(lab, ("outsider", "guest-a", "node-a"), OUTER_B))
+    succeed(probes(lab, ("outsider", "guest-a", "node-a"), OUTER_B))
 
 
 def test_ssh_through_the_tunnel(make_tunnel, packet_filter):
@@ -195,9 +190,9 @@ def test_ssh_through_the_tunnel(make_tunnel, packet_filter):
     third_peer(lab, lab["guest-a"])
     in_clear(lab["outsider"], OUTER_B)
     node.listen(22)
-    wanted = relocation(lab, ("node-a",), INNER_B, 22)
-    others = (relocation(lab, ("node-a", "outsider"), OUTER_B, 22)
-              | relocation(lab, ("outsider", "guest-a"), INNER_B, 22))
+    wanted = probes(lab, ("node-a",), INNER_B, 22)
+    others = (probes(lab, ("node-a", "outsider"), OUTER_B, 22)
+              | probes(lab, ("outsider", "guest-a"), INNER_B, 22))
     succeed(wanted | others)
     apply(node, packet_filter, RULES)
     apply(node, packet_filter, DOMAIN_0)
@@ -236,7 +231,7 @@ def test_inner_addresses_on_the_wire(make_tunnel, packet_filter):
         assert forger.probe(target, 8002, source=source) == "filtered"
         return "open" if receiver.half_open(8002, source) else "filtered"
 
-    attacks = relocation(lab, ("node-a",), INNER_B) | {
+    attacks = probes(lab, ("node-a",), INNER_B) | {
         f"as {source} -> {target}": (lambda source=source, target=target: forged(source, target))
         for targets in (INNER_B, OUTER_B) for source, target in zip(INNER_A, targets, strict=True)}
 
@@ -267,8 +262,8 @@ def test_with_domain_0s_firewall(make_tunnel, packet_filter):
     before = receiver.rules()
     for name in (DOMAIN_0, RULES):
         apply(sender, packet_filter, name)
-    wanted = {"relocation": lambda: sender.relocate(INNER_B[0])} | relocation(lab, ("node-a",), INNER_B[1:])
-    the_rest = relocation(lab, ("node-a",), INNER_B + OUTER_B, 5900)
+    wanted = {"relocation": lambda: sender.relocate(INNER_B[0])} | probes(lab, ("node-a",), INNER_B[1:])
+    the_rest = probes(lab, ("node-a",), INNER_B + OUTER_B, 5900)
     to_the_port = datagrams(outsider) | datagrams_from(sender, OUTER_A, OUTER_B, 51821)
     for beside in OUTER_BESIDE:
         outsider.sh(f"ip address add {beside[0]}/24 dev eth0; ip address add {beside[1]}/64 dev eth0 nodad")
@@ -314,7 +309,7 @@ def test_a_forged_inner_address_is_refused(make_tunnel):
     lab = make_tunnel()
     forger, sender, receiver = lab["admin"], lab["node-a"], lab["node-b"]
     sender.listen(8002)
-    succeed(relocation(lab, ("node-b",), INNER_A), "node-b begins: ")
+    succeed(probes(lab, ("node-b",), INNER_A), "node-b begins: ")
     third_peer(lab, forger)
     receiver.listen(8002)
     for forged, target in zip(INNER_A, INNER_B, strict=True):
@@ -353,10 +348,10 @@ def test_a_stranger_gets_no_answer(make_tunnel):
     assert {said[f"{address} 51821"] for address in OUTER_B} == {"refused"}, "where nobody listens"
     receiver.listen(8002)
     third_peer(lab, stranger)
-    succeed(relocation(lab, ("outsider",), INNER_B))
+    succeed(probes(lab, ("outsider",), INNER_B))
     key = stranger.sh("wg pubkey </etc/wireguard/private-key").stdout.strip()
     receiver.sh(f"wg set wg0 peer {key} remove")
     wireguard.restart(stranger)
-    fail(relocation(lab, ("outsider",), INNER_B))
+    fail(probes(lab, ("outsider",), INNER_B))
     transfer = stranger.run("wg", "show", "wg0", "transfer").stdout.split()
     assert transfer[1] == "0" and int(transfer[2]) > 0, "asked, and got no answer"

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.lab.namespaces import Host
+from tests.lab.namespaces import Host, Lab
 
+RELOCATION_PORT = 8002
 #: What a probe says when it got what it wanted.
 SUCCESS = {"open", "ready"}
 Probes = dict[str, Callable[[], str]]
+
+
+def probes(lab: Lab, names: Iterable[str], targets: Iterable[str], *ports: int) -> Probes:
+    """Probes by each of these hosts of each address at each port, or at the relocation port."""
+    return {f"{name} -> {target} {port}": (lambda name=name, target=target, port=port: lab[name].probe(target, port))
+            for name in names for target in targets for port in ports or (RELOCATION_PORT,)}
 
 
 def verdicts(probes: Probes) -> dict[str, str]:

@@ -33,22 +33,13 @@ CLOSED = {
 }
 
 
-def moved(guest: Guest, source: Host, target: Host, before) -> None:
-    """The guest is on the target alone, the same one, and has counted on from where it was."""
-    after = guest.next_line(target)
+def runs_on(guest: Guest, here: Host, elsewhere: Host, before) -> None:
+    """The guest is here alone, the same one, and has counted on from where it was."""
+    after = guest.next_line(here)
     assert (after.name, after.identity) == (before.name, before.identity)
     assert before.count < after.count
-    assert guest.listed(target)
-    assert not guest.listed(source)
-
-
-def stayed(guest: Guest, source: Host, target: Host, before) -> None:
-    """The guest is on the source alone, and runs."""
-    after = guest.next_line(source)
-    assert (after.name, after.identity) == (before.name, before.identity)
-    assert before.count < after.count
-    assert guest.listed(source)
-    assert not guest.listed(target)
+    assert guest.listed(here)
+    assert not guest.listed(elsewhere)
 
 
 @pytest.mark.parametrize("packet_filter", CLOSED)
@@ -65,11 +56,11 @@ def test_only_by_the_management_network(start_cluster, xen, packet_filter):
     assert lab["outsider"].probe(OUTSIDE["node-b"], 22) == "filtered"
     failed = guest.migrate(source, OUTSIDE["node-b"], *IMPATIENT)
     assert failed.returncode != 0
-    stayed(guest, source, target, before)
+    runs_on(guest, source, target, before)
 
     done = guest.migrate(source, MANAGEMENT["node-b"])
     assert done.returncode == 0, done.stdout + done.stderr
-    moved(guest, source, target, before)
+    runs_on(guest, target, source, before)
 
 
 def test_pv_guests_do_not_migrate(start_cluster, xen):
@@ -82,7 +73,7 @@ def test_pv_guests_do_not_migrate(start_cluster, xen):
     failed = guest.migrate(source, MANAGEMENT["node-b"])
     assert failed.returncode != 0
     assert "logdirty" in failed.stderr, failed.stderr
-    stayed(guest, source, target, before)
+    runs_on(guest, source, target, before)
 
 
 def test_to_a_newer_xen_and_not_back(start_cluster):
@@ -94,9 +85,9 @@ def test_to_a_newer_xen_and_not_back(start_cluster):
     before = guest.next_line(older)
     done = guest.migrate(older, MANAGEMENT["node-b"])
     assert done.returncode == 0, done.stdout + done.stderr
-    moved(guest, older, newer, before)
+    runs_on(guest, newer, older, before)
 
     before = guest.next_line(newer)
     failed = guest.migrate(newer, MANAGEMENT["node-a"])
     assert failed.returncode != 0
-    stayed(guest, newer, older, before)
+    runs_on(guest, newer, older, before)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from tests.lab.hypervisor import cluster
 from tests.lab.hypervisor.cache import CacheError
-from tests.lab.hypervisor.cluster import Cluster, Kept
+from tests.lab.hypervisor.cluster import Cluster
 from tests.lab.hypervisor.packages import RELEASES
 from tests.lab.hypervisor.qemu import NodeError
 from tests.lab.namespaces import LabError
@@ -29,7 +29,7 @@ def say(line: str) -> None:
 def prepare() -> None:
     """Make the images and saved states, where they are not kept, all at the same time."""
     with ThreadPoolExecutor(max_workers=len(RELEASES)) as pool:
-        for kept in pool.map(lambda xen: Kept(xen, say), RELEASES):
+        for kept in pool.map(lambda xen: cluster.kept(xen, say), RELEASES):
             say(f"ready: {kept.release.name} with Xen {kept.release.xen}")
 
 
