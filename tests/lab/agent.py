@@ -96,21 +96,22 @@ def refusal(address: str, port: int, udp: bool = False) -> dict:
         return {"refusal": f"icmp {type_}/{code}"}
 
 
-def relocate(address: str, port: int, source: str = "", tls: bool = False) -> dict:
+def relocate(address: str, port: int, source: str = "", tls: bool = False, patience: float = PATIENCE) -> dict:
     """Whether xend would take a guest: it answers ``(ready receive)``, or closes without a byte."""
-    said = converse(address, port, ["receive\n"], source, tls)
+    said = converse(address, port, ["receive\n"], source, tls, patience)
     if "verdict" in said:
         return said
     return {"verdict": "ready" if said["said"] == ["(ready receive)\n"] else "rejected"}
 
 
-def converse(address: str, port: int, parts: list[str], source: str = "", tls: bool = False) -> dict:
+def converse(address: str, port: int, parts: list[str], source: str = "", tls: bool = False,
+             patience: float = PATIENCE) -> dict:
     """Send the parts, one byte a character, and read after each: ``said`` has a line, or what came before the end.
 
-    An empty part closes this side. An answer is awaited for as long as a probe is; where nothing comes, ``said``
+    An empty part closes this side. Each answer is awaited for ``patience`` seconds; where nothing comes, ``said``
     has None, and where the other side closes, an empty string.
     """
-    result = connect(address, port, source)
+    result = connect(address, port, source, patience)
     if isinstance(result, str):
         return {"verdict": result}
     said = []
@@ -234,8 +235,13 @@ def ping(address: str, source: str = "", hops: int = 64) -> dict:
         if source:
             sock.bind((source, 0))
         sock.connect(socket.getaddrinfo(address, 0, family)[0][4])
-        sock.send(request)
-        return {"verdict": _wait_for(sock, lambda packet: packet[0] == 129 if version6 else packet[20] == 0)}
+        # Twice, as the kernel does with a SYN: a host that forgets its neighbours may lose the first.
+        for _ in range(2):
+            sock.send(request)
+            said = _wait_for(sock, lambda packet: packet[0] == 129 if version6 else packet[20] == 0, PATIENCE / 2)
+            if said != "filtered":
+                break
+        return {"verdict": said}
 
 
 def syn_in_frame(interface: str, mac: str, source: str, address: str, port: int, tags: list[int]) -> dict:
@@ -348,8 +354,8 @@ def odd_packet(address: str, port: int) -> dict:
         return {"verdict": "refused" if said == "open" else "filtered"}
 
 
-def _wait_for(sock: socket.socket, wanted) -> str:
-    deadline = time.monotonic() + PATIENCE
+def _wait_for(sock: socket.socket, wanted, patience: float = PATIENCE) -> str:
+    deadline = time.monotonic() + patience
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)
         try:
