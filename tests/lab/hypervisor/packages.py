@@ -88,8 +88,9 @@ class Packages:
 
 def sources(release: Release) -> list[str]:
     """What apt calls sources, for a release, on the mirrors that this machine uses."""
-    asked = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Identifier: Packages"],
-                           capture_output=True, text=True)
+    # Without the release info, so that it answers also where the lists have not been fetched.
+    asked = subprocess.run(["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)",
+                            "Identifier: Packages"], capture_output=True, text=True)
     found = {}
     for line in asked.stdout.splitlines():
         address, _, suite = line.partition(" ")
@@ -98,7 +99,7 @@ def sources(release: Release) -> list[str]:
             found[rest] = address
     if set(found) != {"", "security"}:
         raise CacheError("apt of this machine knows no mirror of Debian and of its security updates: "
-                         "add both to /etc/apt/sources.list.d, then run: sudo apt-get update")
+                         "add both to /etc/apt/sources.list.d")
     return [f"deb [signed-by={KEYRING}] {found['']} {release.suite} main",
             f"deb [signed-by={KEYRING}] {found['security']} {release.suite}-security main"]
 
