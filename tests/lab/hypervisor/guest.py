@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""A guest on a node of the Xen lab, which counts; see ``guest.c``."""
+"""Guests on a node of the Xen lab: one that counts (``guest.c``), and a Linux with a network, to attack with."""
 from __future__ import annotations
 
 import functools
+import itertools
+import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,8 @@ KINDS = {"pvh": "-m32", "pv": "-m64"}
 MIGRATION = 150
 #: Seconds in which a guest that runs prints something.
 PATIENCE = 30
+#: Seconds in which a Linux guest starts, or runs a command: five times what was measured on a quiet machine.
+START = 120
 
 
 @functools.cache
@@ -87,3 +92,53 @@ class Guest:
                 + node.run("xl", "list", check=False).stdout)
             time.sleep(0.2)
         return now
+
+
+class LinuxGuest:
+    """A guest with a network card on a bridge of its node, and with busybox; commands go in by its console.
+
+    ``addresses`` are those of its card, with their prefix lengths, ``routes`` what ``ip route add`` takes.
+    """
+
+    def __init__(self, name: str, node: Host, bridge: str, addresses: Sequence[str], routes: Sequence[str]):
+        self.name = name
+        self.node = node
+        self._log = f"/var/log/xen/console/guest-{name}.log"
+        self._numbers = itertools.count(1)
+        node.run("tee", f"/etc/xen/{name}.cfg", input=(
+            f'name = "{name}"\ntype = "pvh"\nkernel = "/lab/guest-linux"\nramdisk = "/lab/guest-linux.cpio"\n'
+            f'extra = "console=hvc0 quiet"\nmemory = 112\nvcpus = 1\nvif = ["bridge={bridge}"]\n'))
+        node.run("xl", "create", f"/etc/xen/{name}.cfg")
+        self._wait_for(r"^ready$")
+        self._tty = node.sh(f"xenstore-read /local/domain/$(xl domid {name})/console/tty").stdout.strip()
+        for address in addresses:
+            self.run(f"ip address add {address} dev eth0")
+        self.run("ip link set eth0 up")
+        for route in routes:
+            self.run(f"ip route add {route}")
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Run a line of shell; its exit status and what it printed. Raises AssertionError where it does not end."""
+        number = next(self._numbers)
+        before = len(self._said())
+        self.node.run("tee", self._tty, input=f"{number} {command}\n")
+        ended = self._wait_for(rf"^end {number} (\d+)$", before)
+        return int(ended[1]), ended.string[:ended.start()]
+
+    def probe(self, address: str, port: int) -> str:
+        """Try to connect by TCP: ``open``, ``refused`` or ``filtered``, as :meth:`Host.probe` says it."""
+        status, said = self.run(f"nc -w 3 {address} {port} -e /bin/true")
+        if status == 0:
+            return "open"
+        return "refused" if "refused" in said else "filtered"
+
+    def _said(self) -> str:
+        return self.node.run("cat", self._log, check=False).stdout.replace("\r", "")
+
+    def _wait_for(self, pattern: str, after: int = 0) -> re.Match[str]:
+        """Wait for a line behind so many characters of the console."""
+        deadline = time.monotonic() + START
+        while (found := re.search(pattern, self._said()[after:], re.MULTILINE)) is None:
+            assert time.monotonic() < deadline, f"{self.name} does not say {pattern} in {START} s:\n{self._said()}"
+            time.sleep(0.2)
+        return found

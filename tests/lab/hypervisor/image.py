@@ -19,7 +19,7 @@ from tests.lab.hypervisor.packages import Packages, Release, run
 INSIDE = Path(__file__).with_name("inside")
 #: What Domain-0 has besides what Debian calls essential; xen-utils has the version in its name.
 ROOT = ("xenstore-utils", "openssh-server", "openssh-client", "iptables", "nftables", "iproute2", "kmod", "procps",
-        "mount", "util-linux", "login", "netcat-openbsd")
+        "mount", "util-linux", "login", "passwd", "sudo", "netcat-openbsd")
 #: Left out of the root, which is held in memory.
 UNNEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/zoneinfo/*",
             "/usr/share/i18n/*", "/usr/share/bash-completion/*", "/usr/share/lintian/*",
@@ -45,7 +45,8 @@ def take(release: Release, say: Callable[[str], None]) -> Path:
     Raises CacheError with one line where it cannot be.
     """
     packages = Packages(release, cache.folder() / f"apt-{release.xen}")
-    versions = packages.versions([f"xen-hypervisor-{release.xen}-amd64", "linux-image-amd64", *_root(release)])
+    versions = packages.versions([f"xen-hypervisor-{release.xen}-amd64", "linux-image-amd64", "busybox-static",
+                                  *_root(release)])
     built_in = [path.read_text(encoding="utf-8") for path in (*sorted(INSIDE.iterdir()), Path(__file__))]
 
     def make(new: Path) -> dict:
@@ -64,7 +65,7 @@ def _root(release: Release) -> list[str]:
 def _build(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> None:
     kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
     boot = scratch / "boot"
-    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel], boot)
+    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel, "busybox-static"], boot)
     hypervisor, = boot.glob(f"boot/xen-{release.xen}*.gz")
     (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
     vmlinuz, = boot.glob("boot/vmlinuz-*")
@@ -78,9 +79,29 @@ def _build(release: Release, packages: Packages, versions: dict[str, str], scrat
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     _copy_modules(boot, root, vmlinuz.name.removeprefix("vmlinuz-"))
     _copy_own(root)
-    with (new / "root.cpio").open("wb") as archive:
-        names = subprocess.run(["find", ".", "-mindepth", "1", "-print0"], cwd=root, capture_output=True, check=True)
-        packed = subprocess.run(["cpio", "--create", "--format=newc", "--null", "--quiet"], cwd=root,
+    _linux_guest(boot, scratch / "guest", vmlinuz, root / "lab")
+    _pack(root, new / "root.cpio")
+
+
+def _linux_guest(boot: Path, guest: Path, vmlinuz: Path, to: Path) -> None:
+    """A guest with a network: Domain-0's own kernel, and busybox in an initial RAM disk that obeys its console."""
+    (guest / "bin").mkdir(parents=True)
+    busybox, = (path for path in (boot / "bin/busybox", boot / "usr/bin/busybox") if path.exists())
+    shutil.copy(busybox, guest / "bin")
+    shutil.copy(INSIDE / "guest-init", guest / "init")
+    (guest / "init").chmod(0o755)
+    module, = boot.glob("**/xen-netfront.ko*")
+    packed = module.read_bytes()
+    (guest / "xen-netfront.ko").write_bytes(lzma.decompress(packed) if module.suffix == ".xz" else packed)
+    _pack(guest, to / "guest-linux.cpio")
+    shutil.copy(vmlinuz, to / "guest-linux")
+
+
+def _pack(folder: Path, to: Path) -> None:
+    """Make an initial RAM disk of a folder."""
+    with to.open("wb") as archive:
+        names = subprocess.run(["find", ".", "-print0"], cwd=folder, capture_output=True, check=True)
+        packed = subprocess.run(["cpio", "--create", "--format=newc", "--null", "--quiet"], cwd=folder,
                                 input=names.stdout, stdout=archive, stderr=subprocess.PIPE)
     if packed.returncode:
         raise CacheError(f"cpio: {packed.stderr.decode().strip()}")
