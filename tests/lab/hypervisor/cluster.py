@@ -275,7 +275,7 @@ class Node(Host):
     def guests(self) -> str:
         """The guests and the end of what each has printed, or why nobody knows."""
         try:
-            return self.run("sh", "-c", "xl list 2>&1; tail -n 20 /var/log/xen/console/* 2>&1", timeout=20).stdout
+            return self.run("sh", "-c", "xl list 2>&1; tail -n 20 /var/log/xen/console/* 2>&1; true", timeout=20).stdout
         except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
             return f"({error})"
 
