@@ -323,10 +323,12 @@ def nft_items(text):
 def restore_values(line, ending):
     """The values of a line that iptables-restore (.v4) or ip6tables-restore (.v6) reads.
 
-    A source from which ssh is admitted is the administrators' network: its name says so.
+    A source from which ssh is admitted has a name that says so; the chain XEN-SSH is about nothing else.
 
     >>> list(restore_values("-A IN -s 10.1.0.0/16 -p tcp --dport 22 -j ACCEPT", ".v4"))
-    [('admin_network', '10.1.0.0/16'), ('port', '22')]
+    [('ssh_network', '10.1.0.0/16'), ('port', '22')]
+    >>> list(restore_values("-A XEN-SSH -s 10.1.0.0/16 -d 10.2.0.0/16 -j ACCEPT", ".v4"))
+    [('ssh_network', '10.1.0.0/16'), ('source', '10.2.0.0/16')]
     >>> list(restore_values("-A IN -s 10.1.0.0/16 -p tcp --dport 22 -j DROP", ".v4"))
     [('source', '10.1.0.0/16'), ('port', '22')]
     >>> list(restore_values("-A IN --in-interface=eth9 -s10.1.0.0/16,10.2.0.0/16 -j DROP", ".v4"))
@@ -339,7 +341,7 @@ def restore_values(line, ending):
     except ValueError as error:
         raise BadValue("%s cannot be read: %s" % (show(line), error)) from None
     version = "6" if ending == ".v6" else ""
-    ssh = "22" in words[1:] and "ACCEPT" in words
+    ssh = "ACCEPT" in words and ("22" in words[1:] or "XEN-SSH" in words)
     for word, following in zip(words, words[1:] + [""]):
         joined = re.match(r"(--[a-z-]+)=(.*)\Z|(-[sdio])(.+)\Z", word)
         if joined:
@@ -347,7 +349,7 @@ def restore_values(line, ending):
         kind = RESTORE_KINDS.get(word)
         for text in following.split(",") if kind else []:
             if kind == "source":
-                yield ("admin_network" if ssh else kind) + version, text
+                yield ("ssh_network" if ssh and word in ("-s", "--source", "--src") else kind) + version, text
             else:
                 yield kind, text
 
@@ -436,45 +438,61 @@ def login():
     return found
 
 
-def check_login(admin_networks, text):
+def admits_ssh(name, rules):
+    """Whether a value is a network or an address from which ssh is admitted, by its name and the rules above it.
+
+    >>> admits_ssh("admin_network", ""), admits_ssh("ssh_network6", "")
+    (True, True)
+    >>> admits_ssh("node_address", "table inet xen_ssh {"), admits_ssh("node_address", "table inet xen_relocation {")
+    (True, False)
+    """
+    return bool(re.match("(admin|ssh)_network", name)
+                or re.search(r"_(network|address)6?\Z", name) and re.search(r"\btable inet xen_ssh\b", rules))
+
+
+def check_login(admitted, text):
     """Refuse rules that would not let in whoever is logged in by ssh right now.
 
-    ``admin_networks`` are the networks from which ``text``, the rules, admits ssh.
+    ``admitted`` are the networks from which ``text``, the rules, admits ssh.
     """
     words = login().split(" ")
-    if len(words) != 4 or not admin_networks:
+    if len(words) != 4 or not admitted:
         return
     here = ipaddress.ip_address(words[0].split("%")[0])
     here = getattr(here, "ipv4_mapped", None) or here
-    if not any(here in network_ for network_ in admin_networks if network_.version == here.version):
-        raise BadValue("you are logged in from %s, which the administrators' networks (%s) do not contain: "
-                       "you would lock yourself out" % (here, ", ".join(map(str, admin_networks))))
+    if not any(here in network_ for network_ in admitted if network_.version == here.version):
+        raise BadValue("you are logged in from %s, and ssh is admitted only from %s: you would lock yourself out"
+                       % (here, ", ".join(map(str, admitted))))
     if not re.search(r"dport (\{[^}]*\b)?%s\b" % words[3], text):
         raise BadValue("you are logged in on port %s, which no rule names: you would lock yourself out" % words[3])
 
 
 def check_files(paths):
     """Check every value of every file; raises BadValue with file and line."""
-    admin_networks, rules = [], ""
+    admitted, rules = [], ""
     for path in paths:
-        where = path
+        where, text, networks = path, "", []
         try:
             reader = reader_of(path)
             with open(path, encoding="utf-8") as file:
                 for number, line in enumerate(file, 1):
-                    rules += line
+                    text += line
                     where = "%s:%d" % (path, number)
-                    for name, text in reader(line.rstrip("\n")):
-                        check(name, text)
-                        if name in ("admin_network", "admin_network6"):
-                            admin_networks.append(network(text, 6 if name.endswith("6") else 4))
+                    for name, value in reader(line.rstrip("\n")):
+                        check(name, value)
+                        if admits_ssh(name, text):
+                            networks.append(ipaddress.ip_network(value))
         except BadValue as error:
             raise BadValue("%s: %s" % (where, error)) from None
         except OSError as error:
             raise BadValue("%s: %s" % (path, error.strerror)) from None
         except UnicodeDecodeError:
             raise BadValue("%s: not a text file in UTF-8" % path) from None
-    check_login(admin_networks, rules)
+        # What a border firewall forwards is no login to itself.
+        if re.search(r"\bhook input\b|\bINPUT\b", text):
+            admitted += networks
+            rules += text
+    check_login(admitted, rules)
 
 
 def main(arguments):

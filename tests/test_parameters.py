@@ -28,7 +28,7 @@ def test_every_value_is_a_parameter(path: Path):
             where = f"{path.name}:{number}: {name} {text}"
             if name.endswith(("_mark", "_allow", "_key")):
                 continue
-            if name.startswith("allowed_source"):
+            if name.startswith(("allowed_source", "ssh_network")):
                 text = re.sub("/(32|128)$", "", text)
             if name in parameters:
                 assert text == parameters[name], where

@@ -399,31 +399,35 @@ class Hammer:
 
 
 class Held:
-    """A connection that stays open, to see what becomes of it when rules change."""
+    """Connections that stay open, to see what becomes of them when rules change."""
 
     def __init__(self) -> None:
-        self.sock: socket.socket | None = None
+        self.socks: list[socket.socket] = []
 
     def hold(self, address: str, port: int) -> dict:
-        """Open the connection and see it answered once."""
+        """Open one more connection and see it answered once."""
         result = connect(address, port)
         if isinstance(result, str):
             return {"error": f"not open but {result}"}
-        self.sock = result
-        return self.alive()
+        self.socks.append(result)
+        return {"alive": self._echoes(result, 12)}
 
     def alive(self, size: int = 12) -> dict:
-        """Whether the other end still echoes ``size`` bytes."""
+        """Whether the other end of each still echoes ``size`` bytes."""
+        return {"alive": all([self._echoes(sock, size) for sock in self.socks])}
+
+    @staticmethod
+    def _echoes(sock: socket.socket, size: int) -> bool:
         sent = b"." * size
         received = b""
         try:
-            self.sock.settimeout(PATIENCE)
-            threading.Thread(target=self.sock.sendall, args=(sent,), daemon=True).start()
-            while len(received) < size and (data := self.sock.recv(65536)):
+            sock.settimeout(PATIENCE)
+            threading.Thread(target=sock.sendall, args=(sent,), daemon=True).start()
+            while len(received) < size and (data := sock.recv(65536)):
                 received += data
         except OSError:
             pass
-        return {"alive": received == sent}
+        return received == sent
 
 
 class Xend:
