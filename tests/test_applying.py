@@ -8,15 +8,17 @@ import pytest
 
 from tests import guide
 from tests.lab.filters import FILTERS, apply, iptables_of, undo
-from tests.lab.namespaces import Host
+from tests.lab.namespaces import Host, Lab
 from tests.lab.wait import until
 from tests.transcripts import page as pages
 
 FIREWALLS = ["domain-0/firewall", "isolated-management-network/firewall", "subnet-behind-a-firewall/firewall",
-             "subnet-behind-a-firewall/border", "untrusted-subnet/firewall"]
-#: The one that iptables has no words for.
-GUESTS = "subnet-behind-a-firewall/guests"
-EACH = [(packet_filter, name) for packet_filter in FILTERS for name in FIREWALLS] + [("nftables", GUESTS)]
+             "subnet-behind-a-firewall/border", "untrusted-subnet/firewall", "isolated-management-network/ssh",
+             "subnet-behind-a-firewall/ssh", "subnet-behind-a-firewall/ssh-border", "untrusted-subnet/ssh"]
+#: Those that iptables has no words for.
+GUESTS = ["subnet-behind-a-firewall/guests", "subnet-behind-a-firewall/ssh-guests"]
+EACH = [(packet_filter, name) for packet_filter in FILTERS for name in FIREWALLS] + [
+    ("nftables", name) for name in GUESTS]
 
 
 def host_for(make_lab, name: str, packet_filter: str) -> Host:
@@ -24,23 +26,32 @@ def host_for(make_lab, name: str, packet_filter: str) -> Host:
     return lab["border" if name.endswith("border") else "node-a"]
 
 
+def assert_no_open_moment(lab: Lab, packet_filter: str, name: str, target: str, port: int) -> None:
+    """While an outsider connects without pause, nothing gets in from the first apply to the undo."""
+    node, outsider = lab["node-a"], lab["outsider"]
+    node.listen(port)
+    apply(node, packet_filter, name)
+    with outsider.hammering(target, port) as result:
+        for _ in range(10):
+            apply(node, packet_filter, name)
+    assert result["tries"] > 100 and result["open"] == 0, result
+    undo(node, packet_filter, name)
+    with outsider.hammering(target, port) as result:
+        node.run("true")
+    assert result["open"] > 0, result
+
+
 @pytest.mark.parametrize("scenario, target", [("isolated-management-network", "203.0.113.11"),
                                               ("subnet-behind-a-firewall", "192.168.1.1"),
                                               ("untrusted-subnet", "203.0.113.11")])
 def test_no_open_moment(start, packet_filter, scenario, target):
-    """While an outsider connects without pause, nothing gets in from the first apply to the undo."""
-    lab = start(scenario)
-    node, outsider = lab["node-a"], lab["outsider"]
-    node.listen(8002)
-    apply(node, packet_filter, f"{scenario}/firewall")
-    with outsider.hammering(target, 8002) as result:
-        for _ in range(10):
-            apply(node, packet_filter, f"{scenario}/firewall")
-    assert result["tries"] > 100 and result["open"] == 0, result
-    undo(node, packet_filter, f"{scenario}/firewall")
-    with outsider.hammering(target, 8002) as result:
-        node.run("true")
-    assert result["open"] > 0, result
+    assert_no_open_moment(start(scenario), packet_filter, f"{scenario}/firewall", target, 8002)
+
+
+def test_no_open_moment_for_ssh(make_lab, packet_filter):
+    """The rules about ssh are alike in each scenario; here those of one."""
+    lab = make_lab("isolated-management-network", iptables_of(packet_filter))
+    assert_no_open_moment(lab, packet_filter, "isolated-management-network/ssh", "203.0.113.11", 22)
 
 
 def spoil(host: Host, file: str) -> None:
@@ -94,7 +105,7 @@ def test_iptables_keeps_the_rules_of_others(make_lab, back_end):
     assert "[7:700]" in host.run("iptables-save", "-c").stdout, "what they have counted is lost"
 
 
-@pytest.mark.parametrize("name", [*FIREWALLS, GUESTS])
+@pytest.mark.parametrize("name", [*FIREWALLS, *GUESTS])
 def test_nftables_touches_no_table_but_its_own(make_lab, name):
     host = host_for(make_lab, name, "nftables")
     host.sh("nft add table inet others; nft add chain inet others c; "

@@ -166,9 +166,26 @@ def test_you_cannot_lock_yourself_out(node, file):
     assert "you would lock yourself out" in locked.stderr
 
 
-def test_rules_that_say_nothing_of_ssh_lock_nobody_out(node):
-    node.run("env", "SSH_CONNECTION=203.0.113.9 50000 203.0.113.11 22", "python3", "check_values.py",
-             f"{ISOLATED}/firewall.nft")
+@pytest.mark.parametrize("scenario, admitted", [(ISOLATED, "192.168.1.2"), ("subnet-behind-a-firewall", "192.168.1.2"),
+                                                ("untrusted-subnet", "203.0.113.12")])
+@pytest.mark.parametrize("ending", ["nft", "v4"])
+def test_a_login_from_another_node_is_none_to_lock_out(make_lab, scenario, admitted, ending):
+    """The rules about ssh admit the nodes beside the administrators, or without them."""
+    node = make_lab(scenario)["node-a"]
+
+    def status(client: str) -> int:
+        return node.run("env", f"SSH_CONNECTION={client} 50000 203.0.113.11 22", "python3", "check_values.py",
+                        f"{scenario}/ssh.{ending}", check=False).returncode
+
+    assert [status(client) for client in (admitted, "198.51.100.10", "203.0.113.9")] == [0, 0, 2]
+    node.sh(f"sed -i '/admin_network/d; /198.51.100.0/d' {scenario}/ssh.{ending}")
+    assert [status(client) for client in (admitted, "198.51.100.10", "203.0.113.9")] == [0, 2, 2]
+
+
+@pytest.mark.parametrize("file", [f"{ISOLATED}/firewall.nft", "subnet-behind-a-firewall/ssh-guests.nft",
+                                  "subnet-behind-a-firewall/ssh-border.nft", "subnet-behind-a-firewall/ssh-border.v4"])
+def test_rules_that_are_not_about_ssh_to_this_host_lock_nobody_out(node, file):
+    node.run("env", "SSH_CONNECTION=203.0.113.9 50000 203.0.113.11 22", "python3", "check_values.py", file)
 
 
 def test_a_login_is_found_behind_sudo(node):

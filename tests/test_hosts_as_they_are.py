@@ -58,6 +58,25 @@ def test_cycle(make_lab, packet_filter, scenario):
         as_they_are.clear(node)
 
 
+def test_ssh_by_card_and_source(make_lab, packet_filter):
+    """The rules about ssh, beside each of the rule sets; they are alike in each scenario, here those of one."""
+    lab = make_lab(ISOLATED, iptables_of(packet_filter), bridge_nf=True)
+    node = listening(lab)
+    everybody, name, cluster = SCENARIOS[ISOLATED]
+    attacks, ssh = probes(lab, ["outsider"], everybody, 22), probes(lab, ["admin"], everybody, 22)
+    ssh |= probes(lab, [name], cluster, 22)
+    for rules in RULES.values():
+        rules.load(node)
+        before = node.rules()
+        succeed(attacks | ssh, f"{rules.name}: ")
+        apply(node, packet_filter, f"{ISOLATED}/ssh")
+        fail(attacks, f"{rules.name}: ")
+        succeed(ssh, f"{rules.name}: ")
+        undo(node, packet_filter, f"{ISOLATED}/ssh")
+        assert node.rules() == before, rules.name
+        as_they_are.clear(node)
+
+
 def test_what_a_host_refuses_is_for_it_to_admit(make_lab, packet_filter):
     """Where a host admits nobody, our accept overrules iptables if it is made there, and never firewalld."""
     lab = make_lab(ISOLATED, iptables_of(packet_filter), bridge_nf=True)

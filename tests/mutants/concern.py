@@ -17,6 +17,7 @@ ISOLATED = "tests/test_isolated_management_network.py"
 SUBNET = "tests/test_subnet_behind_a_firewall.py"
 UNTRUSTED = "tests/test_untrusted_subnet.py"
 WIREGUARD = "tests/test_wireguard.py"
+SSH = "tests/test_ssh_rules.py"
 TOGETHER = "tests/test_together.py"
 SCENARIOS = ("isolated-management-network", "subnet-behind-a-firewall", "untrusted-subnet")
 
@@ -33,6 +34,8 @@ TESTS: dict[str, list[str]] = {
     "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "of_our_own"],
     "isolated-management-network/firewall.nft": [ISOLATED, TOGETHER, *only(NFT, "isolated-management-network")],
     "isolated-management-network/firewall.v?": [ISOLATED, TOGETHER, *only(IPTABLES, "isolated-management-network")],
+    "isolated-management-network/ssh.nft": [SSH, "-k", f"isolated and {NFT}"],
+    "isolated-management-network/ssh.v?": [SSH, "-k", f"isolated and {IPTABLES}"],
     "isolated-management-network/xend-config.sxp": [ISOLATED, "-k", f"(the_configuration or together) and {NFT}"],
     "isolated-management-network/opens.py": ["examples/isolated-management-network/opens.py", "tests/test_opens.py"],
     "subnet-behind-a-firewall/border.nft": [SUBNET, "-k", f"border and {NFT}"],
@@ -42,9 +45,16 @@ TESTS: dict[str, list[str]] = {
         SUBNET, TOGETHER, *only(f"not border and {NFT}", "subnet-behind-a-firewall")],
     "subnet-behind-a-firewall/firewall.v?": [
         SUBNET, TOGETHER, *only(f"not border and {IPTABLES}", "subnet-behind-a-firewall")],
+    "subnet-behind-a-firewall/ssh-border.nft": [SSH, "-k", f"border and {NFT}"],
+    "subnet-behind-a-firewall/ssh-border.v?": [SSH, "-k", f"border and {IPTABLES}"],
+    "subnet-behind-a-firewall/ssh-guests.nft": [SSH, "-k", f"guests and {NFT}"],
+    "subnet-behind-a-firewall/ssh.nft": [SSH, "-k", f"subnet_behind and not border and not guests and {NFT}"],
+    "subnet-behind-a-firewall/ssh.v?": [SSH, "-k", f"subnet_behind and not border and {IPTABLES}"],
     "subnet-behind-a-firewall/admits.py": ["examples/subnet-behind-a-firewall/admits.py"],
     "untrusted-subnet/firewall.nft": [UNTRUSTED, TOGETHER, *only(NFT, "untrusted-subnet")],
     "untrusted-subnet/firewall.v?": [UNTRUSTED, TOGETHER, *only(IPTABLES, "untrusted-subnet")],
+    "untrusted-subnet/ssh.nft": [SSH, "-k", f"untrusted and {NFT}"],
+    "untrusted-subnet/ssh.v?": [SSH, "-k", f"untrusted and {IPTABLES}"],
     "untrusted-subnet/wireguard.nft": [WIREGUARD, "-k", f"not stranger and not forged and {NFT}"],
     "untrusted-subnet/wireguard.v?": [WIREGUARD, "-k", f"not stranger and not forged and {IPTABLES}"],
     "untrusted-subnet/wg0-*.conf": [WIREGUARD, "-k", f"not the_wire and {NFT}"],
