@@ -80,6 +80,15 @@ def test_they_count_as_run_only_on_xen(blocks):
     assert str(result) == "commands on the pages: 3 run, 2 run only on Xen, 0 not run (reasons listed), 0 unaccounted"
 
 
+def test_an_example_that_only_xen_applies_counts_as_run_only_there():
+    def example(name: str) -> CodeBlock:
+        return CodeBlock("example", "text", name, "p.md", 1, example=evidence.EXAMPLES / name)
+    applied = CodeBlock("transcript", "console", "root@node-a# install -m 755 domain-0/xl-receive /usr/local/sbin/",
+                        "p.md", 1, xen=True)
+    result = accounts.account({"p": [applied, example("domain-0/xl-receive"), example("iptables.sh")]}, Outcomes())
+    assert (result.counts["xen"], result.unaccounted) == (2, ["p.md:1: iptables.sh"])
+
+
 def on(name: str, versions: dict[str, str]) -> Session:
     return Session("p", name, "2026-11-25", versions, [])
 

@@ -2,7 +2,7 @@
 """The account of every command on the pages: run, run only on Xen, not run and why, or not accounted for.
 
 A command of a transcript counts as one, and so does each within a sentence, each doctest, and each example file that
-a page shows: it was run when a command of a transcript applied it.
+a page shows: it was run when a command of a transcript applied it, and only on Xen when none did but one for Xen.
 """
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ class Account:
 def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Account:
     """Say of each command on the pages what became of it; ``guide`` has the blocks of each page."""
     result = Account()
-    state = {id(block): _state(page, blocks, block, outcomes) for page, blocks in guide.items() for block in blocks}
+    on_xen = {example for blocks in guide.values() for block in blocks if block.kind == "transcript" and block.xen
+              for example in evidence.examples_of(block)}
+    state = {id(block): _state(page, blocks, block, outcomes) or ("xen" if block.example in on_xen else "")
+             for page, blocks in guide.items() for block in blocks}
     mentioned: dict[str, list[str]] = {}
     for blocks in guide.values():
         for block in blocks:

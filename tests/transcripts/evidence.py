@@ -141,7 +141,7 @@ def examples_of(block: CodeBlock) -> list[Path]:
     """The example files that the commands of a transcript apply; the names are taken from the folder of the examples.
 
     nft loads them, a shell or Python runs them, iptables.sh takes two by what their names have in common, and a
-    program's configuration is copied to its place. What is only looked at or checked is not applied.
+    program or its configuration is copied or installed to its place. What is only looked at or checked is not applied.
     """
     found: list[str] = []
     for simple in pages.simple_commands_of(block):
@@ -153,6 +153,8 @@ def examples_of(block: CodeBlock) -> list[Path]:
             case ["sh" | "python3", program, *_]:
                 found.append(program)
             case ["cp", name, _] if name.endswith((".sxp", ".conf")):
+                found.append(name)
+            case ["install", *_, name, _]:
                 found.append(name)
     here = [EXAMPLES / name for name in dict.fromkeys(found) if not name.startswith(("/", "."))]
     return [path for path in here if path.is_file()]
