@@ -145,7 +145,7 @@ def test_a_page_is_read_again_when_an_example_changes(make, tmp_path: Path):
     ("sh undo-in.sh 60 nft -f domain-0/firewall.nft", ["undo-in.sh"]),
     ("echo a >domain-0/firewall.nft", []),
     ("ls domain-0 /etc/hosts ../conf.py", []),
-    ("install -m 755 domain-0/xl-receive /usr/local/sbin/xl-receive", ["domain-0/xl-receive"]),
+    ("install -m 755 domain-0/xl-receive.sh /usr/local/sbin/xl-receive", ["domain-0/xl-receive.sh"]),
     ("install -d -m 700 /etc/xen/migration", []),
 ])
 def test_the_files_that_a_command_uses(command: str, used: list[str]):

@@ -83,9 +83,9 @@ def test_they_count_as_run_only_on_xen(blocks):
 def test_an_example_that_only_xen_applies_counts_as_run_only_there():
     def example(name: str) -> CodeBlock:
         return CodeBlock("example", "text", name, "p.md", 1, example=evidence.EXAMPLES / name)
-    applied = CodeBlock("transcript", "console", "root@node-a# install -m 755 domain-0/xl-receive /usr/local/sbin/",
+    applied = CodeBlock("transcript", "console", "root@node-a# install -m 755 domain-0/xl-receive.sh /usr/local/sbin/",
                         "p.md", 1, xen=True)
-    result = accounts.account({"p": [applied, example("domain-0/xl-receive"), example("iptables.sh")]}, Outcomes())
+    result = accounts.account({"p": [applied, example("domain-0/xl-receive.sh"), example("iptables.sh")]}, Outcomes())
     assert (result.counts["xen"], result.unaccounted) == (2, ["p.md:1: iptables.sh"])
 
 

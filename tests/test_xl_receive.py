@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``domain-0/xl-receive`` lets in what ``xl migrate`` sends, and nothing else. A program that tells how it was
+"""``domain-0/xl-receive.sh`` lets in what ``xl migrate`` sends, and nothing else. A program that tells how it was
 called stands in for xl; on real nodes, tests/xen runs the real one."""
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.guide import ROOT
 
-PROGRAM = ROOT / "examples/domain-0/xl-receive"
+PROGRAM = ROOT / "examples/domain-0/xl-receive.sh"
 #: What xl 4.17 to 4.22 can send: tools/xl/xl_migrate.c, main_migrate(), of RELEASE-4.17.0 and RELEASE-4.22.0.
 FORMS = [f"xl{t}{timestamps}{v} migrate-receive{e}{d}{p}" for t, timestamps, v, e, d, p in itertools.product(
     ("", " -t"), ("", " -T"), ("", " -v", " -vv", " -vvv", " -vvvv"), ("", " -e"), ("", " -d"), ("", " -p"))]

@@ -24,7 +24,7 @@ def set_up(sender: Host, receiver: Host, interface: str) -> None:
     """Have one node send to the other, from and to their addresses on an interface; root's own way is taken away."""
     receiver.sh("""
         useradd --system --home-dir / --shell /bin/sh xen-migration
-        install -m 755 domain-0/xl-receive /usr/local/sbin/xl-receive
+        install -m 755 domain-0/xl-receive.sh /usr/local/sbin/xl-receive
         install -m 440 domain-0/sudoers-xen-migration /etc/sudoers.d/xen-migration
         install -m 644 domain-0/sshd-xen-migration.conf /etc/ssh/sshd_config.d/xen-migration.conf
         rm /root/.ssh/authorized_keys
