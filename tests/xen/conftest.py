@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -52,15 +53,17 @@ def xen(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def tell(request: pytest.FixtureRequest, line: str) -> None:
+    """Show how far a test is, from whichever process it runs in."""
+    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        print(f"    {line}", file=sys.stderr, flush=True)
+
+
 @pytest.fixture
 def start_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
     """Start clusters that end with the test; takes what :class:`Cluster` takes."""
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    capture = request.config.pluginmanager.get_plugin("capturemanager")
-
     def say(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            reporter.write_line(line)
+        tell(request, line)
 
     with ExitStack() as stack:
         def make(scenario: str, xen: str | Mapping[str, str], **options) -> Cluster:
@@ -68,7 +71,7 @@ def start_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Clus
             lab = Cluster(scenario, xen, say=say, **options)
             request.node.stash.setdefault(CLUSTERS, []).append(lab)
             stack.enter_context(lab)
-            say(f"\n{len(lab.nodes)} nodes with {xen}: {'booted' if lab.cold else 'restored'} and set up in "
+            say(f"{len(lab.nodes)} nodes with {xen}: {'booted' if lab.cold else 'restored'} and set up in "
                 f"{lab.seconds:.1f} s")
             return lab
         yield make
@@ -79,6 +82,4 @@ def how_long(request: pytest.FixtureRequest) -> Iterator[None]:
     """Nothing but the time of a test, for who waits."""
     began = time.monotonic()
     yield
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
-        reporter.write_line(f"{request.node.name}: {time.monotonic() - began:.0f} s")
+    tell(request, f"{request.node.name}: {time.monotonic() - began:.0f} s")

@@ -37,7 +37,7 @@ def take(kind: str, key: str, make: Callable[[Path], dict], say: Callable[[str],
     under other keys is removed. Raises CacheError where there is no room, with nothing half-made left.
     """
     wanted = folder() / f"{kind}-{key}"
-    with _lock(kind):
+    with lock(kind):
         if wanted.exists():
             if not (damage := _damage(wanted)):
                 return wanted
@@ -60,24 +60,24 @@ def take(kind: str, key: str, make: Callable[[Path], dict], say: Callable[[str],
         return wanted
 
 
-def about(kept: Path) -> dict:
-    """What was to be known about a kept folder."""
-    return json.loads((kept / ABOUT).read_text())["about"]
-
-
 @contextmanager
-def _lock(kind: str) -> Iterator[None]:
+def lock(kind: str) -> Iterator[None]:
     """Two runs at the same time make a thing once. What a killed run left half-made is removed."""
     try:
         folder().mkdir(parents=True, exist_ok=True)
-        lock = open(folder() / f"lock-{kind}", "w")
+        file = open(folder() / f"lock-{kind}", "w")
     except OSError as error:
         raise CacheError(f"{folder()}: {error.strerror}") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         for half in folder().glob(f"new-{kind}-*"):
             shutil.rmtree(half)
         yield
+
+
+def about(kept: Path) -> dict:
+    """What was to be known about a kept folder."""
+    return json.loads((kept / ABOUT).read_text())["about"]
 
 
 def _damage(kept: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.hypervisor import cache
 from tests.lab.hypervisor.cache import CacheError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -54,12 +55,14 @@ class Packages:
     def __init__(self, release: Release, folder: Path):
         self.release = release
         self.folder = folder
-        for name in ("none", "state/lists/partial", "cache/archives/partial"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / "apt.conf").write_text(CONFIGURATION.format(folder=folder))
         self.sources = sources(release)
-        (folder / "sources.list").write_text("\n".join(self.sources) + "\n")
-        done = self._apt("update", "--error-on=any")
+        # apt does not wait for another that updates the same lists.
+        with cache.lock(folder.name):
+            for name in ("none", "state/lists/partial", "cache/archives/partial"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / "apt.conf").write_text(CONFIGURATION.format(folder=folder))
+            (folder / "sources.list").write_text("\n".join(self.sources) + "\n")
+            done = self._apt("update", "--error-on=any")
         if done.returncode:
             raise CacheError(f"the mirror has no list of the packages of {release.name}: {_error_of(done)}")
 
