@@ -123,11 +123,15 @@ def test_no_mirror(own_cache, monkeypatch):
     assert kept(own_cache) == ["apt-4.20"]
 
 
-def test_no_debian_mirror_known(monkeypatch):
-    """A machine of another distribution has none to take."""
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, "http://x/ noble\n", ""))
-    with pytest.raises(CacheError, match="knows no mirror of Debian"):
-        packages.sources(RELEASES["4.20"])
+@pytest.mark.parametrize(("lists", "mirror"), [
+    ("http://x/ubuntu noble\nhttp://x/ubuntu noble-security\n", "deb.debian.org"),
+    ("http://x/ubuntu noble\nhttp://near/debian bookworm\nhttp://near/debian-security bookworm-security\n", "near")],
+    ids=["another distribution", "Debian"])
+def test_the_mirrors_of_this_machine_or_debians_own(monkeypatch, lists, mirror):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, lists, ""))
+    release, security = packages.sources(RELEASES["4.20"])
+    assert f"http://{mirror}/debian" in release and release.endswith(" trixie main")
+    assert f"http://{mirror}/debian-security" in security and security.endswith(" trixie-security main")
 
 
 def test_what_a_simulation_says(monkeypatch, tmp_path):

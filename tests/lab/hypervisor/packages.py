@@ -18,6 +18,8 @@ from tests.lab.hypervisor.cache import CacheError
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 #: Releases whose mirror has those of the lab, too.
 CODENAMES = ("bullseye", "bookworm", "trixie", "forky", "sid")
+#: Debian's own mirrors, of its releases and of their security updates.
+MIRRORS = {"": "http://deb.debian.org/debian/", "security": "http://deb.debian.org/debian-security/"}
 
 CONFIGURATION = """
 Dir::Etc::sourcelist "{folder}/sources.list";
@@ -90,21 +92,19 @@ class Packages:
 
 
 def sources(release: Release) -> list[str]:
-    """What apt calls sources, for a release, on the mirrors that this machine uses."""
+    """What apt calls sources, for a release: on the mirrors that this machine uses, or where it has none of Debian's,
+    such as on Ubuntu, on Debian's own."""
     # Without the release info, so that it answers also where the lists have not been fetched.
     asked = subprocess.run(["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)",
                             "Identifier: Packages"], capture_output=True, text=True)
-    found = {}
+    mirrors = dict(MIRRORS)
     for line in asked.stdout.splitlines():
         address, _, suite = line.partition(" ")
         codename, _, rest = suite.partition("-")
-        if codename in CODENAMES and rest in ("", "security"):
-            found[rest] = address
-    if set(found) != {"", "security"}:
-        raise CacheError("apt of this machine knows no mirror of Debian and of its security updates: "
-                         "add both to /etc/apt/sources.list.d")
-    return [f"deb [signed-by={KEYRING}] {found['']} {release.suite} main",
-            f"deb [signed-by={KEYRING}] {found['security']} {release.suite}-security main"]
+        if codename in CODENAMES and rest in mirrors:
+            mirrors[rest] = address
+    return [f"deb [signed-by={KEYRING}] {mirrors['']} {release.suite} main",
+            f"deb [signed-by={KEYRING}] {mirrors['security']} {release.suite}-security main"]
 
 
 def run(command: Sequence[str | Path], **options) -> subprocess.CompletedProcess[str]:
