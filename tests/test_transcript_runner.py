@@ -12,7 +12,7 @@ from source._ext.code_kinds import PROMPT, CodeBlock, code_blocks
 from tests import guide
 from tests.lab import namespaces, skip
 from tests.lab.namespaces import Lab
-from tests.transcripts import output, session
+from tests.transcripts import hosts, output, session
 from tests.transcripts import page as pages
 from tests.transcripts.page import PageError
 
@@ -375,3 +375,17 @@ def test_a_command_within_a_sentence_is_run_at_its_place(run, read):
     failure, = run(commands=commands)
     assert failure.splitlines()[0].endswith("index.md:16: root@node-a# ls /run/x")
     assert "fails: exit status 2. It printed:\nls: cannot access" in failure
+
+
+@pytest.mark.parametrize(("metadata", "said"), [
+    ({"topology": "domain-1"}, r"page\.md: topology: domain-1: there is no such topology"),
+    ({"topology": "domain-0", "sshd": "node-a node-x"}, r"page\.md: sshd: node-x: there is only node-a, .*"),
+    ({"topology": "domain-0", "needs": "wires"}, r"page\.md: needs: wires: there is only wireguard"),
+])
+def test_a_front_matter_that_asks_for_what_there_is_not(metadata: dict[str, str], said: str):
+    with pytest.raises(PageError, match=f"^{said}$"):
+        hosts.check("page.md", metadata)
+
+
+def test_a_front_matter_of_what_there_is():
+    hosts.check("page.md", {"topology": "domain-0", "sshd": "node-a", "needs": "wireguard"})

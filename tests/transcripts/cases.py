@@ -30,6 +30,7 @@ def run_page(case: tuple[str, str], record_property: Callable[[str, object], Non
     record_property(plugin.CASE, list(case))
     blocks = guide.blocks(page)
     try:
+        hosts.check(page.file, page.metadata)
         commands = pages.all_commands(blocks, packet_filter)
     except pages.PageError as error:
         pytest.fail(str(error), pytrace=False)

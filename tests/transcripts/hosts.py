@@ -10,18 +10,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from source._ext.code_kinds import PROGRAMS
-from tests.lab import namespaces, sshd, wireguard
+from tests.lab import namespaces, sshd, topology, wireguard
 from tests.lab.filters import FILTERS, iptables_of
 from tests.lab.hypervisor import cluster
 from tests.lab.hypervisor.cluster import Cluster
 from tests.lab.hypervisor.guest import MIGRATION
 from tests.lab.namespaces import HUNG, PATH, Lab
-from tests.transcripts.page import ON_XEN, Command, simple_commands
+from tests.lab.topology import TopologyError
+from tests.transcripts.page import ON_XEN, Command, PageError, simple_commands
 
 #: What the front matter of a page may ask for, and why this machine has none.
 NEEDS = {"wireguard": wireguard.why_not}
 #: Of the programs, those that the shell has built in or the lab brings along.
 ALWAYS_THERE = {"echo", "exec", "kill", "printf", "set", "test", "umask", "xend"}
+
+
+def check(file: str, metadata: Mapping[str, str]) -> None:
+    """Raise PageError where the front matter of a page's file asks for what there is not."""
+    try:
+        known = topology.load(metadata["topology"]).hosts
+    except FileNotFoundError:
+        raise PageError(f"{file}: topology: {metadata['topology']}: there is no such topology") from None
+    except TopologyError as error:
+        raise PageError(f"{file}: topology: {error}") from error
+    for key, names in (("sshd", known), ("needs", NEEDS)):
+        for name in metadata.get(key, "").split():
+            if name not in names:
+                raise PageError(f"{file}: {key}: {name}: there is only {', '.join(names)}")
 
 
 def why_not(metadata: Mapping[str, str], packet_filter: str, commands: Iterable[Command]) -> str:

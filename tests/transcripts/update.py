@@ -74,6 +74,7 @@ def update(page: guide.Page) -> bool:
     changes: dict[str, tuple[Command, list[str]]] = {}
     ran: dict[str, list[str]] = {}
     blocks = guide.blocks(page)
+    hosts.check(page.file, page.metadata)
     for packet_filter in (name for name in pages.runs(blocks) if name not in pages.ON_XEN):
         commands = pages.all_commands(blocks, packet_filter)
         if reason := hosts.why_not(page.metadata, packet_filter, commands):
