@@ -34,7 +34,7 @@ UNNEEDED_AFTER = (
 #: The kernel's modules that a node has, with all that they depend on; folders from kernel/.
 MODULE_FOLDERS = ("net/netfilter", "net/ipv4/netfilter", "net/ipv6/netfilter", "net/bridge")
 MODULES = ("virtio_pci", "virtio_net", "virtio_console", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc",
-           "xen-privcmd", "xen-netback", "xen-blkback", "tun", "wireguard", "crc32c_generic")
+           "xen-privcmd", "xen-netback", "xen-blkback", "tun", "veth", "wireguard", "crc32c_generic")
 #: Where the kernel's image has how its payload is packed (Documentation/arch/x86/boot.rst).
 XZ, ZSTD = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
 
@@ -63,46 +63,54 @@ def _root(release: Release) -> list[str]:
 
 
 def _build(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> None:
-    kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
-    boot = scratch / "boot"
-    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel, "busybox-static"], boot)
-    hypervisor, = boot.glob(f"boot/xen-{release.xen}*.gz")
-    (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
-    vmlinuz, = boot.glob("boot/vmlinuz-*")
-    (new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
-
+    modules = unpack_kernel(release, packages, versions, scratch, new)
     root = scratch / "root"
     run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_root(release))}",
          *(f"--dpkgopt=path-exclude={pattern}" for pattern in UNNEEDED), release.suite, root, *packages.sources])
     for pattern in UNNEEDED_AFTER:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    _copy_modules(boot, root, vmlinuz.name.removeprefix("vmlinuz-"))
+    copy_modules(modules, root)
     _copy_own(root)
-    _linux_guest(boot, scratch / "guest", vmlinuz, root / "lab")
-    _pack(root, new / "root.cpio")
+    packages.unpack(["busybox-static"], scratch / "busybox")
+    _linux_guest(scratch / "boot", scratch / "busybox", scratch / "guest", root / "lab")
+    pack(root, new / "root.cpio")
 
 
-def _linux_guest(boot: Path, guest: Path, vmlinuz: Path, to: Path) -> None:
+def unpack_kernel(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> Path:
+    """Make ``xen`` and ``vmlinux``, which need not be unpacked any more. Returns the folder of the kernel's modules."""
+    kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
+    boot = scratch / "boot"
+    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel], boot)
+    hypervisor, = boot.glob(f"boot/xen-{release.xen}*.gz")
+    (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
+    vmlinuz, = boot.glob("boot/vmlinuz-*")
+    (new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
+    version = vmlinuz.name.removeprefix("vmlinuz-")
+    return next(path for path in (boot / "lib/modules", boot / "usr/lib/modules") if path.is_dir()) / version
+
+
+def _linux_guest(kernel: Path, busybox: Path, guest: Path, to: Path) -> None:
     """A guest with a network: Domain-0's own kernel, and busybox in an initial RAM disk that obeys its console."""
     (guest / "bin").mkdir(parents=True)
-    busybox, = (path for path in (boot / "bin/busybox", boot / "usr/bin/busybox") if path.exists())
-    shutil.copy(busybox, guest / "bin")
+    program, = (path for path in (busybox / "bin/busybox", busybox / "usr/bin/busybox") if path.exists())
+    shutil.copy(program, guest / "bin")
     shutil.copy(INSIDE / "guest-init", guest / "init")
     (guest / "init").chmod(0o755)
-    module, = boot.glob("**/xen-netfront.ko*")
+    module, = kernel.glob("**/xen-netfront.ko*")
     packed = module.read_bytes()
     (guest / "xen-netfront.ko").write_bytes(lzma.decompress(packed) if module.suffix == ".xz" else packed)
-    _pack(guest, to / "guest-linux.cpio")
+    pack(guest, to / "guest-linux.cpio")
+    vmlinuz, = kernel.glob("boot/vmlinuz-*")
     shutil.copy(vmlinuz, to / "guest-linux")
 
 
-def _pack(folder: Path, to: Path) -> None:
-    """Make an initial RAM disk of a folder."""
-    with to.open("wb") as archive:
-        names = subprocess.run(["find", ".", "-print0"], cwd=folder, capture_output=True, check=True)
-        packed = subprocess.run(["cpio", "--create", "--format=newc", "--null", "--quiet"], cwd=folder,
-                                input=names.stdout, stdout=archive, stderr=subprocess.PIPE)
+def pack(root: Path, archive: Path) -> None:
+    """Pack a folder as a kernel takes its initial RAM disk."""
+    with archive.open("wb") as file:
+        names = subprocess.run(["find", ".", "-print0"], cwd=root, capture_output=True, check=True)
+        packed = subprocess.run(["cpio", "--create", "--format=newc", "--null", "--quiet"], cwd=root,
+                                input=names.stdout, stdout=file, stderr=subprocess.PIPE)
     if packed.returncode:
         raise CacheError(f"cpio: {packed.stderr.decode().strip()}")
 
@@ -122,13 +130,17 @@ def decompressed(vmlinuz: bytes) -> bytes:
     raise CacheError(f"the kernel is packed in a way that is not known here: it begins with {payload[:4].hex()}")
 
 
-def _copy_modules(boot: Path, root: Path, version: str) -> None:
+def dependencies(found: Path) -> dict[str, list[str]]:
+    """What each of the kernel's modules depends on; what is to be loaded first stands last."""
+    run(["depmod", "--basedir", found.parents[2], found.name])
+    return {line.partition(":")[0]: line.partition(":")[2].split()
+            for line in (found / "modules.dep").read_text().splitlines()}
+
+
+def copy_modules(found: Path, root: Path) -> None:
     """Copy the chosen modules and all that they depend on, then list them anew."""
-    found = [path for path in (boot / "lib/modules", boot / "usr/lib/modules") if path.is_dir()][0] / version
-    run(["depmod", "--basedir", found.parents[2], version])
-    needs = {line.partition(":")[0]: line.partition(":")[2].split()
-             for line in (found / "modules.dep").read_text().splitlines()}
-    for name in closure(needs):
+    version = found.name
+    for name in closure(dependencies(found)):
         to = root / "lib/modules" / version / name
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(found / name, to)
