@@ -56,6 +56,8 @@ def test_what_an_operator_makes(name):
     ("x.conf", "AllowedIPs = 192.0.2.2/32, 2001:db8::2/128",
      {"AllowedIPs = 192.0.2.2/31, 2001:db8::2/128", "AllowedIPs = 192.0.2.2/32, 2001:db8::2/127",
       "AllowedIPs = 2001:db8::2/128", "AllowedIPs = 192.0.2.2/32", ""}),
+    ("x.conf", "Match Address 192.0.2.2,*%*",
+     {"Match Address 192.0.2.2/31,*%*", "Match Address *%*", "Match Address 192.0.2.2", ""}),
     ("x.conf", "ListenPort = 51820", {"ListenPort = 51821", ""}),
     ("x.conf", "[Peer]", set()),
     ("x.v4", "-A X -s 192.0.2.1,192.0.2.4 -j ACCEPT",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
-#: What decides nothing: the hosts of the lab are made of the one, and the other is a licence.
-EXEMPT = ("*/topology.toml", "LICENSE")
+#: What decides nothing: the hosts of the lab are made of the one, and another is a licence. And what only a real node
+#: can run, as tests/xen does.
+EXEMPT = ("*/topology.toml", "LICENSE", "domain-0/sudoers-xen-migration")
 
 #: Rules are the same with bridged packets passed to iptables or not, and for both back ends of iptables. Left out
 #: are also the tests that do again what others do, to see the moment of applying or the time after a boot.
@@ -18,6 +19,7 @@ SUBNET = "tests/test_subnet_behind_a_firewall.py"
 UNTRUSTED = "tests/test_untrusted_subnet.py"
 WIREGUARD = "tests/test_wireguard.py"
 SSH = "tests/test_ssh_rules.py"
+ACCOUNT = "tests/test_xl_account.py"
 TOGETHER = "tests/test_together.py"
 SCENARIOS = ("isolated-management-network", "subnet-behind-a-firewall", "untrusted-subnet")
 
@@ -32,6 +34,9 @@ TESTS: dict[str, list[str]] = {
     "domain-0/firewall.nft": ["tests/test_domain_0.py", TOGETHER, *only(NFT, "isolated-management-network")],
     "domain-0/firewall.v?": ["tests/test_domain_0.py", TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "of_our_own"],
+    "domain-0/xl-receive.sh": ["tests/test_xl_receive.py"],
+    "domain-0/ssh*-xen-migration.conf": [ACCOUNT, "-k", "not by_address and not subnet"],
+    "isolated-management-network/sshd-management.conf": [ACCOUNT, "-k", "by_address"],
     "isolated-management-network/firewall.nft": [ISOLATED, TOGETHER, *only(NFT, "isolated-management-network")],
     "isolated-management-network/firewall.v?": [ISOLATED, TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "isolated-management-network/ssh.nft": [SSH, "-k", f"isolated and {NFT}"],
@@ -60,6 +65,7 @@ TESTS: dict[str, list[str]] = {
     "untrusted-subnet/wg0-*.conf": [WIREGUARD, "-k", f"not the_wire and {NFT}"],
     "untrusted-subnet/xend-config-wireguard.sxp": [WIREGUARD, "-k", f"domain_0 and {NFT}"],
     "untrusted-subnet/xend-config*.sxp": [UNTRUSTED, "-k", f"(xend or tunnel) and not account and {NFT}"],
+    "untrusted-subnet/sshd-no-migration.conf": [ACCOUNT, "-k", "subnet"],
     "untrusted-subnet/sshd-relocation.conf": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],
     "untrusted-subnet/tunnel.sh": [UNTRUSTED, "-k", f"not relocation_disabled and {NFT}"],
     "iptables.sh": ["tests/test_applying.py", "-k", "(usage or checks or domain-0 or isolated or iptables_ or kill)"

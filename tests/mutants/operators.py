@@ -100,7 +100,7 @@ REJECT = r"(?<![-\w])reject\b.*"
 def one_item_less(code: str) -> Iterator[str]:
     """Sets in braces, and lists of connection states or addresses, without each of their items."""
     lists = r"(?<=\{ )[^}]*,[^}]*(?= \})|(?<=state )\w+(?:,\w+)+|"
-    lists += r"(?<=-s )[^ ,]+(?:,[^ ,]+)+|(?<= = )[^ ,{]+(?:, [^ ,]+)+"
+    lists += r"(?:(?<=-s )|(?<=Address ))[^ ,]+(?:,[^ ,]+)+|(?<= = )[^ ,{]+(?:, [^ ,]+)+"
     for match in re.finditer(lists, code, re.IGNORECASE):
         items = re.split(r", ?", match.group())
         comma = ", " if ", " in match.group() else ","
