@@ -161,9 +161,14 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
         route(node, addresses, NODE_B)
     claimed = ("192.168.1.99", "2001:db8:1::99")
     a_card_of_its_own(lab, claimed)
+    # An administrator's address, claimed by a neighbour to get to an address that the rules of the bridge do not know.
+    administrators_own = ("198.51.100.199", "2001:db8:a::c7")
+    has(other, *administrators_own)
+    route(node, administrators_own, NODE_B)
     beside, admitted = administrators(lab, NODE_A)
 
     attacks = (probes(lab, ("outsider", "distant", "guest-a"), NODE_A, SSH) | claiming(lab["guest-a"], claimed, NODE_A)
+               | claiming(other, administrators_own, FURTHER)
                | claiming(other, BESIDE, NODE_A) | probes(lab, ["node-b"], FURTHER, SSH) | beside)
     wanted = (probes(lab, ["node-b"], NODE_A + FURTHER_LAST, SSH) | claiming(other, LAST, NODE_A) | admitted
               | itself(node) | probes(lab, ["node-a"], NODE_B + FAR, SSH))
@@ -198,7 +203,8 @@ def test_subnet_behind_a_firewall_guests(make_lab):
             return "open" if node.half_open(SSH, claimed) else "filtered"
         return probe
 
-    attacks = probes(lab, ["guest-a"], NODE_A + NODE_B + FURTHER_LAST, SSH) | {
+    by_the_wire = f"{node.link_local('xenbr0')}%eth0"
+    attacks = probes(lab, ["guest-a"], (*NODE_A, *NODE_B, *FURTHER_LAST, by_the_wire), SSH) | {
         str(tags): syn(tags) for tags in ([], [0x8100], [0x8100, 0x8100], [0x88A8, 0x8100])} | {
         "as an administrator": syn([], source="198.51.100.")}
     wanted = (probes(lab, ["node-b", "admin"], NODE_A, SSH) | probes(lab, ["node-a"], NODE_B, SSH)
