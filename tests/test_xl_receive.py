@@ -115,3 +115,20 @@ def test_no_other_words_get_in(program, command):
     done = ask(program, command)
     assert (done.returncode == 0) == (command in FORMS)
     assert (done.stdout != "") == (command in FORMS)
+
+
+def test_what_gets_in_is_logged_with_the_address(program):
+    log = program.with_name("log")
+    log.unlink(missing_ok=True)
+    assert ask(program, "xl migrate-receive").returncode == 0
+    line, = log.read_text().splitlines()
+    assert "auth.info" in line and "192.168.1.1" in line
+
+
+def test_a_node_without_xl_says_so(program):
+    """To the other side, too, where somebody waits."""
+    (program.parent / "none").mkdir()
+    nowhere = program.parent / "none/xl-receive"
+    nowhere.write_text(PROGRAM.read_text().replace("\nxl=/usr/sbin/xl\n", "\nxl=/nonexistent/xl\n"))
+    assert ask(nowhere, "xl migrate-receive").stderr == "xl-receive: /nonexistent/xl: no such program on this node\n"
+    assert is_refused(nowhere, "xl migrate-receive")

@@ -3,7 +3,8 @@
 # It receives a guest from `xl migrate`, whatever else the other side asks for.
 set -eu
 
-xl=/usr/sbin/xl # where `command -v xl` has it
+# What `command -v xl` says on this node.
+xl=/usr/sbin/xl
 
 # What was asked for is compared word by word and as a whole, and never read as shell
 # code. These are the forms that `xl migrate` of Xen 4.17 to 4.22 sends; what Remus and

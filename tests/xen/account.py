@@ -26,7 +26,7 @@ def set_up(sender: Host, receiver: Host, interface: str) -> None:
         useradd --system --home-dir / --shell /bin/sh xen-migration
         install -m 755 domain-0/xl-receive.sh /usr/local/sbin/xl-receive
         install -m 440 domain-0/sudoers-xen-migration /etc/sudoers.d/xen-migration
-        install -m 644 domain-0/sshd-xen-migration.conf /etc/ssh/sshd_config.d/xen-migration.conf
+        install -m 644 domain-0/sshd-xen-migration.conf /etc/ssh/sshd_config.d/00-xen-migration.conf
         rm /root/.ssh/authorized_keys
     """)
     sender.sh(f"""

@@ -80,7 +80,7 @@ def test_no_agent_comes_along(start_cluster, held_by):
     lab = start_cluster(SCENARIO, "4.17")
     holder, target = lab["node-a"], lab["node-b"]
     account.set_up(holder, target, "eth1")
-    drop_in, keys = "/etc/ssh/sshd_config.d/xen-migration.conf", "/etc/ssh/xen-migration-authorized-keys"
+    drop_in, keys = "/etc/ssh/sshd_config.d/00-xen-migration.conf", "/etc/ssh/xen-migration-authorized-keys"
     target.sh(f"sed -i 's/ForceCommand .*/ForceCommand env/' {drop_in}")
     if held_by != "sshd's settings":
         target.sh(f"sed -i '/Forwarding/d' {drop_in}")
