@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.guide import ROOT
@@ -109,6 +109,7 @@ WORDS = st.sampled_from(["xl", "-t", "-T", "-v", "-vvvv", "-vvvvv", "migrate-rec
                          "list", "id", "*", "'", '"', ";", "&", "|", "$(id)", "`id`", "\\", ""])
 
 
+@settings(deadline=None)
 @given(st.one_of(st.lists(WORDS, max_size=8).flatmap(lambda words: st.sampled_from([" ", "  ", "\n", "\t", ";"]).map(
     lambda between: between.join(words))), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
 def test_no_other_words_get_in(program, command):
