@@ -268,6 +268,8 @@ def test_with_domain_0s_firewall(make_tunnel, packet_filter):
     for beside in OUTER_BESIDE:
         outsider.sh(f"ip address add {beside[0]}/24 dev eth0; ip address add {beside[1]}/64 dev eth0 nodad")
         to_the_port |= datagrams_from(outsider, beside, OUTER_B, 51820)
+    for address in OUTER_B:
+        receiver.ask(do="listen_udp", address=address, port=51821)  # which would answer
     between_nodes = (datagrams_from(sender, OUTER_A, OUTER_B, 51820)
                      | datagrams_from(receiver, OUTER_B, OUTER_A, 51820))
 
