@@ -87,6 +87,8 @@ def refusal(address: str, port: int, udp: bool = False) -> dict:
             return {"refusal": "none"}
         except OSError:
             pass
+        # For poll(2) an error is there, though the queue be empty: with a patience Python would ask again and again.
+        sock.setblocking(False)
         try:
             ancillary = sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)[1]
         except OSError:
