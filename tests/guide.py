@@ -43,12 +43,17 @@ class Page:
         return f"source/{self.name}.md"
 
 
-def read(source: Path, confdir: Path = ROOT) -> dict[str, Page]:
-    """The pages below a folder, read with the configuration of the guide and written in no format."""
+def read(source: Path, confdir: Path = ROOT, known: Path | None = None) -> dict[str, Page]:
+    """The pages below a folder, read with the configuration of the guide and written in no format.
+
+    ``known`` are the doctrees of an earlier reading: what has changed since is read again.
+    """
     with (tempfile.TemporaryDirectory() as scratch, patch_docutils(str(confdir)), docutils_namespace()):
+        if known and known.exists():
+            shutil.copytree(known, Path(scratch, "doctrees"))
         app = Sphinx(source, confdir, Path(scratch, "out"), Path(scratch, "doctrees"), "dummy",
-                     status=None, warning=sys.stderr, freshenv=True)
-        app.build()
+                     status=None, warning=sys.stderr)
+        app.builder.read()
         return {name: Page(name, dict(app.env.metadata[name]), app.env.get_doctree(name))
                 for name in sorted(app.env.found_docs)}
 
@@ -56,7 +61,7 @@ def read(source: Path, confdir: Path = ROOT) -> dict[str, Page]:
 @functools.cache
 def pages() -> dict[str, Page]:
     """The pages of the guide by name."""
-    return read(ROOT / "source")
+    return read(ROOT / "source", known=BUILD / "doctrees")
 
 
 def blocks(page: Page) -> list[CodeBlock]:

@@ -80,7 +80,7 @@ def outside() -> list[str]:
 
 #: What shows, by a part of its command line, how far a run has come; each stays to the end of its lab at least.
 MOMENTS = {"a worker": "import sys;exec", "the template": "cat ", "the anchor": "--kill-child",
-           "a host": "sleep infinity", "a probe": "tests/lab/agent.py"}
+           "a host": "sleep infinity", "a probe": "python3 -IS /run/agent.pyc"}
 
 
 @pytest.mark.parametrize(("victim", "moment"), [

@@ -93,18 +93,23 @@ def test_second_make_does_no_work_twice(copy: Path) -> None:
     assert make(copy, "html", "man").returncode == 0
     assert times(copy) == before
 
-    for changed in ["examples/domain-0/firewall.nft", "source/index.md", "tests/lab/topology.py", "conf.py"]:
+    for changed in ["examples/domain-0/firewall.nft", "tests/lab/topology.py", "conf.py", "source/index.md"]:
         assert make(copy, "--question", "html", "man").returncode == 0
         os.utime(copy / changed)
         assert make(copy, "--question", "html").returncode == 1, changed
-        make(copy, "html", "man")
+        assert make(copy, "--question", "man").returncode == 1, changed
+        # As it was, since it would only be built again; the last one is.
+        if changed != "source/index.md":
+            os.utime(copy / changed, ns=(before[str(copy / changed)],) * 2)
+    assert make(copy, "html", "man").returncode == 0
+    assert make(copy, "--question", "html", "man").returncode == 0
 
 
 def test_a_failed_build_fails_again(copy: Path) -> None:
     """Sphinx warns when it reads a page, and does not read it again: a second run must not pass for that."""
-    assert make(copy, "html").returncode == 0
-    page = copy / "source/index.md"
-    page.write_text(page.read_text() + "\n```{no-such-directive}\n```\n")
+    for page in (copy / "source").rglob("*.md"):
+        page.unlink()
+    (copy / "source/index.md").write_text("# A page\n\n```{no-such-directive}\n```\n")
     for _ in range(2):
         run = make(copy, "html")
         assert run.returncode != 0

@@ -2,7 +2,8 @@
 """Runs on a host of the lab and does what the tests ask: probe, listen, hammer.
 
 Requests and answers are lines of JSON on standard input and output. Standard
-library only, since the host's own Python runs it.
+library only, since the host's own Python runs it. What takes long to import is
+imported where it is needed: every host of every lab starts this program.
 """
 from __future__ import annotations
 
@@ -11,9 +12,7 @@ import json
 import os
 import select
 import socket
-import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -87,6 +86,8 @@ def refusal(address: str, port: int, udp: bool = False) -> dict:
             return {"refusal": "none"}
         except OSError:
             pass
+        # For poll(2) an error is there, though the queue be empty: with a patience Python would ask again and again.
+        sock.setblocking(False)
         try:
             ancillary = sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)[1]
         except OSError:
@@ -111,6 +112,7 @@ def converse(address: str, port: int, parts: list[str], source: str = "", tls: b
     An empty part closes this side. Each answer is awaited for ``patience`` seconds; where nothing comes, ``said``
     has None, and where the other side closes, an empty string.
     """
+    import ssl
     result = connect(address, port, source, patience)
     if isinstance(result, str):
         return {"verdict": result}
@@ -118,7 +120,11 @@ def converse(address: str, port: int, parts: list[str], source: str = "", tls: b
     with result as sock:
         try:
             if tls:
-                sock = without_checks().wrap_socket(sock)
+                # As xend's sender: any certificate will do, and none is shown.
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+                sock = context.wrap_socket(sock)
             for part in parts:
                 if part:
                     sock.sendall(part.encode("latin-1"))
@@ -138,14 +144,6 @@ def _line(sock: socket.socket) -> str | None:
     except (TimeoutError, socket.timeout):
         return data.decode("latin-1") or None
     return data.decode("latin-1")
-
-
-def without_checks() -> ssl.SSLContext:
-    """As xend's sender: any certificate will do, and none is shown."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def listen(address: str, port: int) -> dict:
@@ -371,7 +369,8 @@ def _wait_for(sock: socket.socket, wanted, patience: float = PATIENCE) -> str:
 
 
 class Hammer:
-    """Connects to one port without pause, from several threads, and counts what came of it."""
+    """Connects to one port again and again, from several threads, since one waits where nothing answers; counts what
+    came of it. Each pauses between two tries, for so many seconds."""
 
     def __init__(self, address: str, port: int, pause: float):
         self.pause = pause
@@ -391,7 +390,7 @@ class Hammer:
                 self.open += not isinstance(result, str)
             if not isinstance(result, str):
                 result.close()
-            self.stopping.wait(self.pause)
+            time.sleep(self.pause)
 
     def stop(self) -> dict:
         self.stopping.set()
@@ -438,7 +437,7 @@ class Xend:
     CONFIGURATION = "/etc/xen/xend-config.sxp"
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen | None = None
+        self.process = None
 
     def start(self, config: str | None, before: str = "") -> dict:
         """Start it with this configuration, one byte a character; None is no such file.
@@ -447,6 +446,7 @@ class Xend:
         standard output and on standard error until the start has ended, and
         the ``status`` where that was the end of the process, too.
         """
+        import subprocess
         self.stop()
         if os.path.exists(self.CONFIGURATION):
             os.unlink(self.CONFIGURATION)
@@ -525,8 +525,8 @@ class Agent:
             "hammer": self.start_hammer, "hammered": self.stop_hammer,
         }
 
-    def start_hammer(self, address: str, port: int, pause: float = 0) -> dict:
-        """Begin to connect without pause, or with one that spares who is connected to."""
+    def start_hammer(self, address: str, port: int, pause: float) -> dict:
+        """Begin to connect again and again."""
         self.hammers[address, port] = Hammer(address, port, pause)
         return {}
 

@@ -45,10 +45,17 @@ mount -t tmpfs tmpfs /mnt
 mkdir -p /mnt/etc /mnt/run/home
 cp -r /etc/. /mnt/etc/ 2>/dev/null || true
 cp -r "$1/examples" /mnt/run/examples
+# Compiled once, and not at the start of each.
+python3 -ISc 'import py_compile, sys; py_compile.compile(sys.argv[1], "/mnt/run/agent.pyc", doraise=True)' \
+  "$1/tests/lab/agent.py"
 cd /mnt/etc
 # ssh refuses settings of an owner whom it does not know: without root, the machine's root.
 rm -rf ssh/ssh_config.d/* ssh/ssh_host_* ssh/sshd_config.d/* shadow* resolv.conf wireguard
 mkdir -m 700 wireguard
+mkdir -p /mnt/keys/none /mnt/keys/node-a/ssh /mnt/keys/node-b/ssh
+for name in node-a node-b; do
+  ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f "/mnt/keys/$name/ssh/ssh_host_ed25519_key"
+done
 mkdir -p xen ssh/sshd_config.d /mnt/run/sshd
 : > resolv.conf
 # What the machine has there decides on its own names, not on the lab's.
@@ -112,19 +119,23 @@ if [ -e bridge ] || [ "$bridge_nf" = 1 ]; then
 fi
 hostname "$name"
 own=/run/hosts/$name
+# To make a key takes long: the nodes of the examples have one already.
+keys=/mnt/keys/$name
+[ -e "$keys" ] || keys=/mnt/keys/none
 printf '%s\n' >"$own/fstab" \
-  "overlay /etc overlay lowerdir=/mnt/etc,upperdir=$own/etc,workdir=$own/etc-work" \
+  "overlay /etc overlay lowerdir=$keys:/mnt/etc,upperdir=$own/etc,workdir=$own/etc-work" \
   '/run/media /media none bind' \
   "overlay /run overlay lowerdir=/mnt/$multi:/mnt/run,upperdir=$own/run,workdir=$own/run-work"
 mount --all --fstab "$own/fstab"
 printf '%s\n' "$addresses" > /etc/hosts
-if [ "$role" = node ]; then
+if [ "$role" = node ] && ! [ -e /etc/ssh/ssh_host_ed25519_key ]; then
   ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f /etc/ssh/ssh_host_ed25519_key
 fi
 state=$(printf '%s\n' "$settings" 'address show up' | ip -batch -)
 # The kernel sees in its own time that the other end of a link is up, too, and listens for who asks for an IPv6 address
 # even later. Until then packets get lost.
 while case $state in *DOWN* | *tentative*) ;; *) false ;; esac; do
+  sleep 0.02
   state=$(ip address show up)
 done
 echo ready
@@ -314,7 +325,7 @@ class Host:
     """A host of the lab: it can run a command, listen, and try to connect."""
 
     #: The program that does what :meth:`ask` asks, as this host sees it.
-    agent = str(PROJECT / "tests/lab/agent.py")
+    agent = "/run/agent.pyc"
 
     def __init__(self, lab: Lab, described: topologies.Host, pid: int):
         self.lab = lab
@@ -372,7 +383,7 @@ class Host:
         answer: Queue[dict] = Queue()
         with self._lock:
             if self._agent is None:
-                self._agent = self.popen("python3", self.agent, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                self._agent = self.popen("python3", "-IS", self.agent, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
                 threading.Thread(target=self._read_answers, args=(self._agent.stdout,), daemon=True).start()
             number = next(self._numbers)
             self._answers[number] = answer
@@ -427,10 +438,11 @@ class Host:
         return bool(self.run("ss", "-Htn", "state", "syn-recv", f"sport = :{port} and dst [{peer}]").stdout)
 
     @contextmanager
-    def hammering(self, address: str, port: int, pause: float = 0) -> Iterator[dict]:
-        """Connect without pause meanwhile, or with one of that many seconds.
+    def hammering(self, address: str, port: int, pause: float = 0.0004) -> Iterator[dict]:
+        """Connect again and again meanwhile; then the yielded dict has ``tries`` and ``open``.
 
-        Then the yielded dict has ``tries`` and ``open``.
+        Four threads do, each with a pause of that many seconds. Between two commits by two programs there are
+        milliseconds: ten thousand tries a second miss none, and leave the core to what applies the rules.
         """
         result: dict = {}
         self.ask(do="hammer", address=address, port=port, pause=pause)
