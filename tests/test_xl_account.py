@@ -82,7 +82,8 @@ def receiver(node: Host) -> None:
         program(node, f"/run/bin/{name}", stub)
     program(node, "/run/home/.ssh/rc", "#!/bin/sh\necho the rc file was run >&2\n")
     # A second host key, which a client that learns would learn.
-    node.sh("cp domain-0/sshd-xen-migration.conf /etc/ssh/sshd_config.d/xen-migration.conf; "
+    node.sh("sed s:/usr/bin/sudo:/run/bin/sudo: domain-0/sshd-xen-migration.conf "
+            ">/etc/ssh/sshd_config.d/00-xen-migration.conf; "
             "ssh-keygen -q -t ecdsa -N '' -f /etc/ssh/ssh_host_ecdsa_key")
 
 
