@@ -2,7 +2,12 @@
 """A wrong value gets one line that names it, exit status 2, and nothing is changed."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.lab import namespaces, skip
+from tests.lab.namespaces import Host, Lab
 
 #: What is wrong, and the words that must stand in the line.
 WRONG = {
@@ -19,9 +24,12 @@ WRONG = {
 ISOLATED = "isolated-management-network"
 
 
-@pytest.fixture
-def node(make_lab):
-    return make_lab(ISOLATED)["node-a"]
+@pytest.fixture(scope="module")
+def node() -> Iterator[Host]:
+    """One for all: the check changes nothing, and each test brings the files that it is about."""
+    skip.without_lab(namespaces.why_not())
+    with Lab(ISOLATED) as lab:
+        yield lab["node-a"]
 
 
 def refused(host, file: str) -> str:
@@ -38,8 +46,9 @@ def write(host, file: str, text: str) -> None:
     host.run("tee", file, input=text)
 
 
-def test_the_interface_of_a_tunnel_may_not_be_there_yet(node):
+def test_the_interface_of_a_tunnel_may_not_be_there_yet(make_lab):
     """It is enough that wg-quick is to make it; another name is a mistake all the same."""
+    node = make_lab(ISOLATED)["node-a"]
     write(node, "x.nft", 'define tunnel_interface = "wg0"\n')
     write(node, "x.v4", "*filter\n-A INPUT -i wg0 -j ACCEPT\n")
     for file in ("x.nft", "x.v4"):
@@ -197,7 +206,8 @@ def test_a_login_is_found_behind_sudo(node):
 
 
 @pytest.mark.parametrize("file", ["domain-0/firewall.nft", "domain-0/firewall.v4"])
-def test_a_login_on_another_port_is_seen(node, file):
+def test_a_login_on_another_port_is_seen(make_lab, file):
+    node = make_lab(ISOLATED)["node-a"]
     command = ["env", "SSH_CONNECTION=198.51.100.10 50000 203.0.113.11 2222", "python3", "check_values.py", file]
     locked = node.run(*command, check=False)
     assert locked.returncode == 2 and "you are logged in on port 2222, which no rule names" in locked.stderr
@@ -205,8 +215,9 @@ def test_a_login_on_another_port_is_seen(node, file):
     assert node.run(*command, check=False).returncode == 0
 
 
-def test_what_it_checks_for_is_taken_by_the_packet_filters_themselves(node):
+def test_what_it_checks_for_is_taken_by_the_packet_filters_themselves(make_lab):
     """Why there is a check: neither command objects."""
+    node = make_lab(ISOLATED)["node-a"]
     rules = 'table inet t { chain c {\n iifname "eth7" ip saddr 192.168.1.1/8 accept\n }\n}\n'
     node.run("nft", "-c", "-f", "-", input=rules)
     node.sh("iptables -A INPUT -i eth7 -s 192.168.1.1/8 -j ACCEPT")

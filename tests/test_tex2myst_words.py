@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from latex.converter import folder
 from tests.converted import files_of, pages_of, sphinx, text_of
 
-# Few builds, each of many manuals: what takes the time is to start Sphinx.
-BATCH = 10
-MANUALS = settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate], database=None,
+# Some manuals for each build, since to start Sphinx takes time; of more, hypothesis would throw most away as too big.
+BATCH = 5
+MANUALS = settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate], database=None,
                    print_blob=True, suppress_health_check=list(HealthCheck))
 
 
