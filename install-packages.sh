@@ -19,8 +19,8 @@ test)
         openssl poppler-utils procps shellcheck systemd tcpdump util-linux wireguard-go wireguard-tools ;;
 xen)
     what='the tests on real Xen nodes'
-    set -- cpio debian-archive-keyring dpkg gcc iproute2 iptables kmod libc6-dev mmdebstrap netcat-openbsd nftables \
-        openssh-client qemu-system-x86 util-linux zstd ;;
+    set -- cpio debian-archive-keyring dpkg e2fsprogs gcc iproute2 iptables kmod libc6-dev mmdebstrap netcat-openbsd \
+        nftables openssh-client qemu-system-x86 util-linux zstd ;;
 bench)
     what='the comparison with pandoc'
     set -- pandoc ;;

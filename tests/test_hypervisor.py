@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import skip, topology
-from tests.lab.hypervisor import cache, cluster, image, packages
+from tests.lab.hypervisor import cache, cluster, disk, image, packages
 from tests.lab.hypervisor.cache import CacheError
 from tests.lab.hypervisor.packages import RELEASES, Packages
 from tests.lab.namespaces import PROJECT, unshare, why_not
@@ -147,6 +147,16 @@ def test_modules_with_what_they_need():
     needs = {"kernel/net/bridge/bridge.ko": ["kernel/net/802/stp.ko"], "kernel/net/802/stp.ko": [],
              "kernel/drivers/xen/xen-evtchn.ko.xz": [], "kernel/drivers/net/other.ko": []}
     assert image.closure(needs) == set(needs) - {"kernel/drivers/net/other.ko"}
+
+
+def test_modules_in_an_order_in_which_they_load():
+    needs = {"kernel/fs/ext4/ext4.ko.xz": ["kernel/lib/crc16.ko.xz", "kernel/fs/jbd2/jbd2.ko.xz", "kernel/a.ko.xz"],
+             "kernel/fs/jbd2/jbd2.ko.xz": ["kernel/a.ko.xz"], "kernel/a.ko.xz": [], "kernel/lib/crc16.ko.xz": [],
+             "kernel/drivers/block/virtio_blk.ko": ["kernel/a.ko.xz"], "kernel/drivers/net/other.ko": []}
+    order = disk.in_order(needs)
+    assert set(order) == set(needs) - {"kernel/drivers/net/other.ko"}
+    assert len(order) == len(set(order))
+    assert all(order.index(needed) < order.index(name) for name in order for needed in needs[name])
 
 
 def test_a_kernel_that_is_packed_otherwise():

@@ -373,7 +373,8 @@ def _wait_for(sock: socket.socket, wanted, patience: float = PATIENCE) -> str:
 class Hammer:
     """Connects to one port without pause, from several threads, and counts what came of it."""
 
-    def __init__(self, address: str, port: int):
+    def __init__(self, address: str, port: int, pause: float):
+        self.pause = pause
         self.tries = self.open = 0
         self.stopping = threading.Event()
         self.lock = threading.Lock()
@@ -390,6 +391,7 @@ class Hammer:
                 self.open += not isinstance(result, str)
             if not isinstance(result, str):
                 result.close()
+            self.stopping.wait(self.pause)
 
     def stop(self) -> dict:
         self.stopping.set()
@@ -506,7 +508,7 @@ class Agent:
     """Does what is asked, each request in a thread of its own."""
 
     def __init__(self) -> None:
-        self.hammer: Hammer | None = None
+        self.hammers: dict[tuple[str, int], Hammer] = {}
         self.held = Held()
         self.ears = Ears()
         self.xend = Xend()
@@ -520,13 +522,17 @@ class Agent:
             "router_advertisement": router_advertisement, "odd_packet": odd_packet,
             "hear": self.ears.hear, "was_heard": self.ears.was_heard, "packets": packets,
             "hold": self.held.hold, "alive": self.held.alive,
-            "hammer": self.start_hammer, "hammered": lambda: self.hammer.stop(),
+            "hammer": self.start_hammer, "hammered": self.stop_hammer,
         }
 
-    def start_hammer(self, address: str, port: int) -> dict:
-        """Begin to connect without pause."""
-        self.hammer = Hammer(address, port)
+    def start_hammer(self, address: str, port: int, pause: float = 0) -> dict:
+        """Begin to connect without pause, or with one that spares who is connected to."""
+        self.hammers[address, port] = Hammer(address, port, pause)
         return {}
+
+    def stop_hammer(self, address: str, port: int) -> dict:
+        """End it, and tell what came of it."""
+        return self.hammers.pop((address, port)).stop()
 
     def answer(self, request: dict) -> None:
         """Do one request and print the answer with its number."""

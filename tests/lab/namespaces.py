@@ -427,14 +427,17 @@ class Host:
         return bool(self.run("ss", "-Htn", "state", "syn-recv", f"sport = :{port} and dst [{peer}]").stdout)
 
     @contextmanager
-    def hammering(self, address: str, port: int) -> Iterator[dict]:
-        """Connect without pause meanwhile; then the yielded dict has ``tries`` and ``open``."""
+    def hammering(self, address: str, port: int, pause: float = 0) -> Iterator[dict]:
+        """Connect without pause meanwhile, or with one of that many seconds.
+
+        Then the yielded dict has ``tries`` and ``open``.
+        """
         result: dict = {}
-        self.ask(do="hammer", address=address, port=port)
+        self.ask(do="hammer", address=address, port=port, pause=pause)
         try:
             yield result
         finally:
-            result.update(self.ask(do="hammered"))
+            result.update(self.ask(do="hammered", address=address, port=port))
 
     def rules(self) -> str:
         """Every packet filter rule of the host, as text to compare with.

@@ -61,14 +61,14 @@ def tell(request: pytest.FixtureRequest, line: str) -> None:
 
 @pytest.fixture
 def start_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
-    """Start clusters that end with the test; takes what :class:`Cluster` takes."""
+    """Start clusters that end with the test; takes what :class:`Cluster` takes, and another class of them."""
     def say(line: str) -> None:
         tell(request, line)
 
     with ExitStack() as stack:
-        def make(scenario: str, xen: str | Mapping[str, str], **options) -> Cluster:
+        def make(scenario: str, xen: str | Mapping[str, str], kind: type[Cluster] = Cluster, **options) -> Cluster:
             skip.without_lab(cluster.why_not())
-            lab = Cluster(scenario, xen, say=say, **options)
+            lab = kind(scenario, xen, say=say, **options)
             request.node.stash.setdefault(CLUSTERS, []).append(lab)
             stack.enter_context(lab)
             say(f"{len(lab.nodes)} nodes with {xen}: {'booted' if lab.cold else 'restored'} and set up in "

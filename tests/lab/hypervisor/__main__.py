@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from tests.lab.hypervisor import cluster
+from tests.lab.hypervisor import cluster, systemd
 from tests.lab.hypervisor.cache import CacheError
 from tests.lab.hypervisor.cluster import Cluster
 from tests.lab.hypervisor.packages import RELEASES
@@ -27,10 +27,11 @@ def say(line: str) -> None:
 
 
 def prepare() -> None:
-    """Make the images and saved states, where they are not kept, all at the same time."""
-    with ThreadPoolExecutor(max_workers=len(RELEASES)) as pool:
-        for kept in pool.map(lambda xen: cluster.kept(xen, say), RELEASES):
-            say(f"ready: {kept.release.name} with Xen {kept.release.xen}")
+    """Make the images and saved states, where they are not kept, those of both releases at the same time."""
+    for kind, what in ((cluster.Kept, ""), (systemd.Kept, ", and with systemd and a disk")):
+        with ThreadPoolExecutor(max_workers=len(RELEASES)) as pool:
+            for kept in pool.map(lambda xen, kind=kind: cluster.kept(xen, say, kind), RELEASES):
+                say(f"ready: {kept.release.name} with Xen {kept.release.xen}{what}")
 
 
 def shell(scenario: str, xen: str) -> None:

@@ -23,7 +23,7 @@ from tests.lab.namespaces import HUNG, PROJECT, Host, Lab, enter
 from tests.lab.topology import Topology, TopologyError
 
 #: What builds and runs nodes, and the packages that bring it.
-PROGRAMS = (qemu.PROGRAM, "mmdebstrap", "cpio", "depmod", "gcc", "zstd", "apt-get", "dpkg-deb", "ssh-keygen")
+PROGRAMS = (qemu.PROGRAM, "mmdebstrap", "cpio", "depmod", "mke2fs", "gcc", "zstd", "apt-get", "dpkg-deb", "ssh-keygen")
 
 # Runs on a node that has just been started, in the place of what systemd and ifupdown do.
 CONFIGURE = r"""
@@ -82,23 +82,35 @@ def why_not(nodes: int = 2) -> str:
 class Kept:
     """The image of a version of Xen, and the state of a node that was booted from it."""
 
+    #: What makes the image, and the kind of the saved states in the cache.
+    take, kind = staticmethod(image.take), "state"
+
     def __init__(self, xen: str, say: Callable[[str], None] = lambda line: None):
         self.release = RELEASES[xen]
-        self.image = image.take(self.release, say)
+        self.image = self.take(self.release, say)
         self._say = say
-        self.state = cache.take(f"state-{xen}", cache.key_of(self.image.name, qemu.version(),
+        self.state = cache.take(f"{self.kind}-{xen}", cache.key_of(self.image.name, qemu.version(),
                                                              *qemu.arguments(self.image)), self._boot, say) / "state"
+
+    @property
+    def disk(self) -> Path | None:
+        """The disk that belongs to the saved state, where a node has one."""
+        return None
 
     @property
     def versions(self) -> dict[str, str]:
         """The versions of the packages that the image is made of, by name."""
         return cache.about(self.image)["versions"]
 
+    def _new_disk(self, new: Path) -> Path | None:
+        """The disk of a node that is booted to be saved in that folder."""
+        return None
+
     def _boot(self, new: Path) -> dict:
         self._say(f"booting {self.release.name} with Xen {self.release.xen}, to be saved")
         start = time.monotonic()
         with Lab(topology.parse(NOWHERE, "nowhere")) as lab:
-            node = machine(lab, "node", 0, self.image, {})
+            node = machine(lab, "node", 0, self.image, {}, self._new_disk(new))
             try:
                 node.start()
                 booted = time.monotonic() - start
@@ -113,14 +125,14 @@ class Kept:
 
 
 #: What this process has taken: the mirror is asked, and the files are looked through, once a run.
-_TAKEN: dict[str, Kept] = {}
+_TAKEN: dict[tuple[type[Kept], str], Kept] = {}
 
 
-def kept(xen: str, say: Callable[[str], None]) -> Kept:
+def kept(xen: str, say: Callable[[str], None], kind: type[Kept] = Kept) -> Kept:
     """The image and the saved state of a version of Xen, made first where they are not kept. Raises CacheError."""
-    if xen not in _TAKEN:
-        _TAKEN[xen] = Kept(xen, say)
-    return _TAKEN[xen]
+    if (kind, xen) not in _TAKEN:
+        _TAKEN[kind, xen] = kind(xen, say)
+    return _TAKEN[kind, xen]
 
 
 def _xl_list(node: Machine) -> str:
@@ -129,7 +141,8 @@ def _xl_list(node: Machine) -> str:
     return process.communicate(timeout=HUNG)[0]
 
 
-def machine(lab: Lab, name: str, number: int, image: Path, networks: Mapping[str, str]) -> Machine:
+def machine(lab: Lab, name: str, number: int, image: Path, networks: Mapping[str, str],
+            disk: Path | None = None) -> Machine:
     """A node in the namespaces of a lab, with its cards on these networks."""
     folder = "/run/nodes"
     taps = {card: f"tap{number}-{card}" for card in CARDS}
@@ -140,7 +153,7 @@ def machine(lab: Lab, name: str, number: int, image: Path, networks: Mapping[str
     inside = [*enter(lab.anchor, "--pid", "--net"), "env", f"PATH={namespaces.PATH}"]
     subprocess.run([*inside, "sh", "-ec", f'mkdir -p {folder}; printf "%s\\n" "$1" | ip -batch -', "sh", batch],
                    check=True, capture_output=True)
-    return Machine(name, image, inside, folder, Path(f"/proc/{lab.anchor}/root{folder}"), taps)
+    return Machine(name, image, inside, folder, Path(f"/proc/{lab.anchor}/root{folder}"), taps, disk)
 
 
 class Cluster(Lab):
@@ -150,6 +163,9 @@ class Cluster(Lab):
     one that was booted and never used; with ``cold`` they boot. A guest of the topology is no host here: its node has
     a configuration for it, ``/etc/xen/GUEST.cfg``, of a guest without a network that counts.
     """
+
+    #: What is kept of a version for its nodes.
+    kind = Kept
 
     def __init__(self, scenario: str | Topology, xen: str | Mapping[str, str], iptables: str = "iptables-nft",
                  cold: bool = False, say: Callable[[str], None] = lambda line: None):
@@ -162,7 +178,7 @@ class Cluster(Lab):
                 raise TopologyError(f"{self.topology.name}: {node.name}: a node of the Xen lab has the cards "
                                     f"{' and '.join(CARDS)}, not {', '.join(cards)}")
         versions = {node.name: xen if isinstance(xen, str) else xen[node.name] for node in self.nodes}
-        self.kept = {name: kept(version, say) for name, version in versions.items()}
+        self.kept = {name: kept(version, say, self.kind) for name, version in versions.items()}
         #: Seconds from the start of the nodes until they were what the topology says.
         self.seconds = 0.0
 
@@ -176,13 +192,16 @@ class Cluster(Lab):
         keys = Keys([node.name for node in self.nodes])
         machines = [machine(self, node.name, number, self.kept[node.name].image,
                             {interface.uplink or interface.name: interface.network
-                             for interface in node.interfaces.values()})
+                             for interface in node.interfaces.values()}, self.kept[node.name].disk)
                     for number, node in enumerate(self.nodes)]
-        nodes = [Node(self, node, machine) for node, machine in zip(self.nodes, machines)]
+        nodes = [self._node(node, machine) for node, machine in zip(self.nodes, machines)]
         self.hosts = {node.name: node for node in nodes} | self.hosts
         with ThreadPoolExecutor(max_workers=len(nodes) or 1) as pool:
             list(pool.map(lambda pair: pair[1].bring_up(pair[0], keys), enumerate(nodes)))
         self.seconds = time.monotonic() - start
+
+    def _node(self, described: topology.Host, machine: Machine) -> Node:
+        return Node(self, described, machine)
 
     def stop(self) -> None:
         """End the nodes, then everything else."""
@@ -215,6 +234,8 @@ class Node(Host):
     """A node of the lab that is a real Xen host; see :class:`tests.lab.namespaces.Host`."""
 
     agent = "/run/lab/agent.py"
+    #: Where it has the examples.
+    examples = "/run/examples"
 
     def __init__(self, lab: Cluster, described: topology.Host, machine: Machine):
         super().__init__(lab, described, pid=0)
@@ -254,7 +275,7 @@ class Node(Host):
             if host.node == self.name:
                 files[f"etc/xen/{host.name}.cfg"] = guest.Guest(host.name).configuration
         self._serial_run(["sh", "-euc", CONFIGURE, "sh", self.name, f"{time.time():.3f}", " ".join(unused)],
-                         _archive(files))
+                         archive(files, self.examples))
 
     def forget(self) -> None:
         """Nothing: the agent ends with the node."""
@@ -281,7 +302,7 @@ class Node(Host):
 
     def popen(self, *argv: str, **options) -> Process:
         """Start a command that goes on; the lab's end is its end."""
-        return self.machine.serial.start(argv, self.environment, "/run/examples", **options)
+        return self.machine.serial.start(argv, self.environment, self.examples, **options)
 
     def run(self, *argv: str, check: bool = True, input: str | None = None,
             timeout: float = HUNG) -> subprocess.CompletedProcess[str]:
@@ -301,7 +322,7 @@ class Node(Host):
         return done
 
 
-def _archive(files: Mapping[str, str | bytes]) -> bytes:
+def archive(files: Mapping[str, str | bytes], examples: str) -> bytes:
     """A tar archive of these files and of the examples; only root may read the keys."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -311,5 +332,5 @@ def _archive(files: Mapping[str, str | bytes]) -> bytes:
             data = content.encode() if isinstance(content, str) else content
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-        tar.add(PROJECT / "examples", "run/examples")
+        tar.add(PROJECT / "examples", examples.lstrip("/"))
     return archive.getvalue()

@@ -9,8 +9,9 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.lab.hypervisor import cache
 from tests.lab.hypervisor.cache import CacheError
@@ -34,7 +35,7 @@ UNNEEDED_AFTER = (
 #: The kernel's modules that a node has, with all that they depend on; folders from kernel/.
 MODULE_FOLDERS = ("net/netfilter", "net/ipv4/netfilter", "net/ipv6/netfilter", "net/bridge")
 MODULES = ("virtio_pci", "virtio_net", "virtio_console", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc",
-           "xen-privcmd", "xen-netback", "xen-blkback", "tun", "wireguard", "crc32c_generic")
+           "xen-privcmd", "xen-netback", "xen-blkback", "tun", "veth", "wireguard", "crc32c_generic")
 #: Where the kernel's image has how its payload is packed (Documentation/arch/x86/boot.rst).
 XZ, ZSTD = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
 
@@ -62,39 +63,60 @@ def _root(release: Release) -> list[str]:
     return [f"xen-utils-{release.xen}", *ROOT]
 
 
-def _build(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> None:
-    kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
-    boot = scratch / "boot"
-    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel, "busybox-static"], boot)
-    hypervisor, = boot.glob(f"boot/xen-{release.xen}*.gz")
-    (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
-    vmlinuz, = boot.glob("boot/vmlinuz-*")
-    (new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
+class Boot(NamedTuple):
+    """What a node boots from: the folder with all of it, and in there the packed kernel and its modules."""
 
+    folder: Path
+    vmlinuz: Path
+    modules: Path
+
+
+def _build(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> None:
+    boot = unpack_boot(release, packages, versions, scratch, new)
     root = scratch / "root"
     run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_root(release))}",
          *(f"--dpkgopt=path-exclude={pattern}" for pattern in UNNEEDED), release.suite, root, *packages.sources])
     for pattern in UNNEEDED_AFTER:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    _copy_modules(boot, root, vmlinuz.name.removeprefix("vmlinuz-"))
+    copy_modules(boot.modules, root)
     _copy_own(root)
-    _linux_guest(boot, scratch / "guest", vmlinuz, root / "lab")
+    _linux_guest(boot, scratch / "guest", root / "lab")
     _pack(root, new / "root.cpio")
 
 
-def _linux_guest(boot: Path, guest: Path, vmlinuz: Path, to: Path) -> None:
+def unpack_boot(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> Boot:
+    """Make ``xen`` and ``vmlinux``, which need not be unpacked any more."""
+    kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
+    folder = scratch / "boot"
+    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel, "busybox-static"], folder)
+    hypervisor, = folder.glob(f"boot/xen-{release.xen}*.gz")
+    (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
+    vmlinuz, = folder.glob("boot/vmlinuz-*")
+    (new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
+    modules = [path for path in (folder / "lib/modules", folder / "usr/lib/modules") if path.is_dir()][0]
+    return Boot(folder, vmlinuz, modules / vmlinuz.name.removeprefix("vmlinuz-"))
+
+
+def _linux_guest(boot: Boot, guest: Path, to: Path) -> None:
     """A guest with a network: Domain-0's own kernel, and busybox in an initial RAM disk that obeys its console."""
-    (guest / "bin").mkdir(parents=True)
-    busybox, = (path for path in (boot / "bin/busybox", boot / "usr/bin/busybox") if path.exists())
-    shutil.copy(busybox, guest / "bin")
-    shutil.copy(INSIDE / "guest-init", guest / "init")
-    (guest / "init").chmod(0o755)
-    module, = boot.glob("**/xen-netfront.ko*")
-    packed = module.read_bytes()
-    (guest / "xen-netfront.ko").write_bytes(lzma.decompress(packed) if module.suffix == ".xz" else packed)
-    _pack(guest, to / "guest-linux.cpio")
-    shutil.copy(vmlinuz, to / "guest-linux")
+    module, = boot.modules.glob("**/xen-netfront.ko*")
+    pack_first(boot, guest, (INSIDE / "guest-init").read_text(encoding="utf-8"), {"xen-netfront.ko": module},
+               to / "guest-linux.cpio")
+    shutil.copy(boot.vmlinuz, to / "guest-linux")
+
+
+def pack_first(boot: Boot, folder: Path, init: str, modules: Mapping[str, Path], to: Path) -> None:
+    """Make an initial RAM disk of a first process, busybox, and modules, each with the name that it has in there."""
+    (folder / "bin").mkdir(parents=True)
+    busybox, = (path for path in (boot.folder / "bin/busybox", boot.folder / "usr/bin/busybox") if path.exists())
+    shutil.copy(busybox, folder / "bin")
+    (folder / "init").write_text(init, encoding="utf-8")
+    (folder / "init").chmod(0o755)
+    for name, module in modules.items():
+        packed = module.read_bytes()
+        (folder / name).write_bytes(lzma.decompress(packed) if module.suffix == ".xz" else packed)
+    _pack(folder, to)
 
 
 def _pack(folder: Path, to: Path) -> None:
@@ -122,13 +144,17 @@ def decompressed(vmlinuz: bytes) -> bytes:
     raise CacheError(f"the kernel is packed in a way that is not known here: it begins with {payload[:4].hex()}")
 
 
-def _copy_modules(boot: Path, root: Path, version: str) -> None:
+def dependencies(found: Path) -> dict[str, list[str]]:
+    """What each of the kernel's modules depends on; what is to be loaded first stands last."""
+    run(["depmod", "--basedir", found.parents[2], found.name])
+    return {line.partition(":")[0]: line.partition(":")[2].split()
+            for line in (found / "modules.dep").read_text().splitlines()}
+
+
+def copy_modules(found: Path, root: Path) -> None:
     """Copy the chosen modules and all that they depend on, then list them anew."""
-    found = [path for path in (boot / "lib/modules", boot / "usr/lib/modules") if path.is_dir()][0] / version
-    run(["depmod", "--basedir", found.parents[2], version])
-    needs = {line.partition(":")[0]: line.partition(":")[2].split()
-             for line in (found / "modules.dep").read_text().splitlines()}
-    for name in closure(needs):
+    version = found.name
+    for name in closure(dependencies(found)):
         to = root / "lib/modules" / version / name
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(found / name, to)

@@ -75,12 +75,16 @@ class Packages:
             raise CacheError(f"the mirror lacks a package of {self.release.name}: {_error_of(done)}")
         return dict(re.findall(r"^Inst (\S+) \((\S+) ", done.stdout, re.MULTILINE))
 
-    def unpack(self, names: Sequence[str], to: Path) -> None:
-        """Unpack packages into a folder, without those that they depend on; nothing of them is run."""
+    def download(self, names: Sequence[str], to: Path) -> None:
+        """Get packages into a folder, without those that they depend on."""
         to.mkdir()
         done = self._apt("download", *names, directory=to)
         if done.returncode:
             raise CacheError(f"the mirror does not give the packages of {self.release.name}: {_error_of(done)}")
+
+    def unpack(self, names: Sequence[str], to: Path) -> None:
+        """Unpack packages into a folder, without those that they depend on; nothing of them is run."""
+        self.download(names, to)
         for package in sorted(to.glob("*.deb")):
             run(["dpkg-deb", "--extract", package, to])
             package.unlink()

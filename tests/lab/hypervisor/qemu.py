@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab.hypervisor.serial import Serial, SerialError
@@ -21,6 +21,8 @@ TAKES = 1200
 CARDS = ("eth0", "eth1")
 #: Seconds after which a node that starts counts as hung: cold, and from a saved state.
 BOOT, RESTORE = 300, 120
+#: The same for one that goes down: systemd kills after 90 s what does not end.
+SHUTDOWN = 150
 
 #: What Xen says when Domain-0 has ended.
 CRASHED = "Dom0 crashed"
@@ -36,30 +38,37 @@ def version() -> str:
 
 
 def arguments(image: Path) -> list[str]:
-    """What every node has. A saved state fits these arguments only."""
+    """What every node has. A saved state fits these arguments only.
+
+    A node without a disk has nothing to come back to after a reboot.
+    """
     return [
         "-accel", "tcg", "-cpu", "qemu64,+svm,+npt", "-M", "pc", "-m", str(MEMORY), "-smp", "1",
-        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-nodefaults", "-no-user-config", "-display", "none", *([] if (image / "disk").exists() else ["-no-reboot"]),
         "-kernel", str(image / "xen"),
         "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning noreboot "
                    f"dom0_mem={DOMAIN_0}M,max:{DOMAIN_0}M",
-        "-initrd", f"{image / 'vmlinux'} console=hvc0 quiet,{image / 'root.cpio'}",
+        "-initrd", f"{image / 'vmlinux'} console=hvc0 quiet net.ifnames=0,{image / 'root.cpio'}",
         "-serial", "chardev:console", "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control",
         *(word for card in CARDS for word in ("-device", f"virtio-net-pci,netdev={card},romfile="))]
 
 
 class Machine:
     """A node as a process. ``enter`` is the command prefix of the namespaces that it runs in, ``folder`` a folder
-    there as seen from here (``seen``) and from there, ``taps`` the interfaces that its cards are plugged into."""
+    there as seen from here (``seen``) and from there, ``taps`` the interfaces that its cards are plugged into.
+
+    A node that starts from a saved state leaves its ``disk`` as it is: what it writes is gone when it ends.
+    """
 
     def __init__(self, name: str, image: Path, enter: Sequence[str], folder: str, seen: Path,
-                 taps: Mapping[str, str]):
+                 taps: Mapping[str, str], disk: Path | None = None):
         self.name = name
         self._image = image
         self._enter = enter
         self._folder = folder
         self._seen = seen
         self._taps = taps
+        self._disk = disk
         self.serial: Serial | None = None
         self._process: subprocess.Popen | None = None
 
@@ -71,16 +80,34 @@ class Machine:
             "-qmp", f"unix:{self._folder}/{self.name}.qmp,server=on,wait=off",
             *(word for card, tap in self._taps.items()
               for word in ("-netdev", f"tap,id={card},ifname={tap},script=no,downscript=no"))]
+        if self._disk:
+            own += ["-drive", f"file={self._disk},format=raw,if=virtio,snapshot={'on' if state else 'off'}"]
         incoming = ["-incoming", f"exec:cat {state}"] if state else []
         self._process = subprocess.Popen([*self._enter, PROGRAM, *arguments(self._image), *own, *incoming],
                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                          text=True)
-        deadline = time.monotonic() + (RESTORE if state else BOOT)
+        self._wait(RESTORE if state else BOOT)
+
+    def go_down(self, begin: Callable[[], object]) -> None:
+        """Have ``begin`` tell the node to reboot; returns when it has gone down for that. Raises NodeError."""
+        with Qmp(self._seen / f"{self.name}.qmp") as qmp:
+            begin()
+            qmp.wait_for("RESET", SHUTDOWN)
+
+    def reboot(self, begin: Callable[[], object]) -> None:
+        """The same; returns when it obeys again."""
+        self.go_down(begin)
+        self.serial.close()
+        self.serial = None
+        self._wait(BOOT)
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while not self._obeys():
             if self._process.poll() is not None:
                 raise NodeError(f"QEMU of {self.name} has ended: {self._process.stdout.read().strip()}")
             if time.monotonic() > deadline or CRASHED in self.console():
-                raise NodeError(f"{self.name} did not start within {RESTORE if state else BOOT} s; "
+                raise NodeError(f"{self.name} did not start within {seconds} s; "
                                 f"its console:\n{self.console()[-3000:]}")
 
     def _obeys(self) -> bool:
@@ -147,6 +174,17 @@ class Qmp:
     def __exit__(self, *_: object) -> None:
         self._lines.close()
         self._socket.close()
+
+    def wait_for(self, event: str, seconds: float) -> None:
+        """Return when an event has come. Raises NodeError where it does not come in time."""
+        self._socket.settimeout(seconds)
+        try:
+            while line := self._lines.readline():
+                if json.loads(line).get("event") == event:
+                    return
+        except TimeoutError:
+            pass
+        raise NodeError(f"QEMU tells of no {event} within {seconds} s")
 
     def do(self, command: str, **arguments: object) -> dict:
         """Run a command; what it returns. Raises NodeError where QEMU refuses."""

@@ -67,7 +67,11 @@ class Serial:
             raise SerialError(f"the node is gone: {error}") from error
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Let go of the port; whatever ran on the node counts as lost."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end has done so
         self._socket.close()
 
     def _receive(self) -> None:
