@@ -2,7 +2,6 @@
 """The image of a node that boots as Debian does: from a disk, and with systemd. What it writes outlives a reboot."""
 from __future__ import annotations
 
-import lzma
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -27,7 +26,7 @@ INIT = """#!/bin/busybox sh
 export PATH=/bin
 busybox mkdir -p /dev /proc /sys /root
 busybox mount -t devtmpfs devtmpfs /dev
-for module in /modules/*; do busybox insmod "$module"; done
+for module in /*.ko; do busybox insmod "$module"; done
 until [ -b /dev/vda ]; do :; done
 busybox mount -t ext4 /dev/vda /root
 busybox mount -o move /dev /root/dev
@@ -84,13 +83,13 @@ def take(release: Release, say: Callable[[str], None]) -> Path:
 
 def _build(release: Release, packages: Packages, versions: dict[str, str], names: list[str], scratch: Path,
            new: Path) -> None:
-    modules = image.unpack_kernel(release, packages, versions, scratch, new)
+    boot = image.unpack_boot(release, packages, versions, scratch, new)
     root = scratch / "root"
     (scratch / "answers").write_text(ANSWERS)
     run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(names)}",
          f'--essential-hook=chroot "$1" debconf-set-selections <"{scratch}/answers"',
          *(f"--dpkgopt=path-exclude={pattern}" for pattern in image.UNNEEDED), release.suite, root, *packages.sources])
-    image.copy_modules(modules, root)
+    image.copy_modules(boot.modules, root)
     packages.download(AGAIN, root / "lab")
     shutil.copy(image.INSIDE / "remote.py", root / "lab")
     (root / "lab/ports.py").write_text(PORTS)
@@ -105,17 +104,9 @@ def _build(release: Release, packages: Packages, versions: dict[str, str], names
             (wants / name).symlink_to(f"../{name}")
     run(["mke2fs", "-q", "-t", "ext4", "-d", root, new / "disk", SIZE])
 
-    first = scratch / "first"
-    (first / "modules").mkdir(parents=True)
-    packages.unpack(["busybox-static"], scratch / "busybox")
-    (first / "bin").mkdir()
-    shutil.copy(next((scratch / "busybox").glob("**/bin/busybox")), first / "bin")
-    (first / "init").write_text(INIT)
-    (first / "init").chmod(0o755)
-    for number, name in enumerate(in_order(image.dependencies(modules))):
-        content = (modules / name).read_bytes()
-        (first / f"modules/{number:02}.ko").write_bytes(lzma.decompress(content) if name.endswith(".xz") else content)
-    image.pack(first, new / "root.cpio")
+    image.pack_first(boot, scratch / "first", INIT,
+                     {f"{number:02}.ko": boot.modules / name
+                      for number, name in enumerate(in_order(image.dependencies(boot.modules)))}, new / "root.cpio")
 
 
 def in_order(needs: dict[str, list[str]]) -> list[str]:

@@ -9,8 +9,9 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.lab.hypervisor import cache
 from tests.lab.hypervisor.cache import CacheError
@@ -62,55 +63,68 @@ def _root(release: Release) -> list[str]:
     return [f"xen-utils-{release.xen}", *ROOT]
 
 
+class Boot(NamedTuple):
+    """What a node boots from: the folder with all of it, and in there the packed kernel and its modules."""
+
+    folder: Path
+    vmlinuz: Path
+    modules: Path
+
+
 def _build(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> None:
-    modules = unpack_kernel(release, packages, versions, scratch, new)
+    boot = unpack_boot(release, packages, versions, scratch, new)
     root = scratch / "root"
     run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_root(release))}",
          *(f"--dpkgopt=path-exclude={pattern}" for pattern in UNNEEDED), release.suite, root, *packages.sources])
     for pattern in UNNEEDED_AFTER:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    copy_modules(modules, root)
+    copy_modules(boot.modules, root)
     _copy_own(root)
-    packages.unpack(["busybox-static"], scratch / "busybox")
-    _linux_guest(scratch / "boot", scratch / "busybox", scratch / "guest", root / "lab")
-    pack(root, new / "root.cpio")
+    _linux_guest(boot, scratch / "guest", root / "lab")
+    _pack(root, new / "root.cpio")
 
 
-def unpack_kernel(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> Path:
-    """Make ``xen`` and ``vmlinux``, which need not be unpacked any more. Returns the folder of the kernel's modules."""
+def unpack_boot(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> Boot:
+    """Make ``xen`` and ``vmlinux``, which need not be unpacked any more."""
     kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
-    boot = scratch / "boot"
-    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel], boot)
-    hypervisor, = boot.glob(f"boot/xen-{release.xen}*.gz")
+    folder = scratch / "boot"
+    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel, "busybox-static"], folder)
+    hypervisor, = folder.glob(f"boot/xen-{release.xen}*.gz")
     (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
-    vmlinuz, = boot.glob("boot/vmlinuz-*")
+    vmlinuz, = folder.glob("boot/vmlinuz-*")
     (new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
-    version = vmlinuz.name.removeprefix("vmlinuz-")
-    return next(path for path in (boot / "lib/modules", boot / "usr/lib/modules") if path.is_dir()) / version
+    modules = [path for path in (folder / "lib/modules", folder / "usr/lib/modules") if path.is_dir()][0]
+    return Boot(folder, vmlinuz, modules / vmlinuz.name.removeprefix("vmlinuz-"))
 
 
-def _linux_guest(kernel: Path, busybox: Path, guest: Path, to: Path) -> None:
+def _linux_guest(boot: Boot, guest: Path, to: Path) -> None:
     """A guest with a network: Domain-0's own kernel, and busybox in an initial RAM disk that obeys its console."""
-    (guest / "bin").mkdir(parents=True)
-    program, = (path for path in (busybox / "bin/busybox", busybox / "usr/bin/busybox") if path.exists())
-    shutil.copy(program, guest / "bin")
-    shutil.copy(INSIDE / "guest-init", guest / "init")
-    (guest / "init").chmod(0o755)
-    module, = kernel.glob("**/xen-netfront.ko*")
-    packed = module.read_bytes()
-    (guest / "xen-netfront.ko").write_bytes(lzma.decompress(packed) if module.suffix == ".xz" else packed)
-    pack(guest, to / "guest-linux.cpio")
-    vmlinuz, = kernel.glob("boot/vmlinuz-*")
-    shutil.copy(vmlinuz, to / "guest-linux")
+    module, = boot.modules.glob("**/xen-netfront.ko*")
+    pack_first(boot, guest, (INSIDE / "guest-init").read_text(encoding="utf-8"), {"xen-netfront.ko": module},
+               to / "guest-linux.cpio")
+    shutil.copy(boot.vmlinuz, to / "guest-linux")
 
 
-def pack(root: Path, archive: Path) -> None:
-    """Pack a folder as a kernel takes its initial RAM disk."""
-    with archive.open("wb") as file:
-        names = subprocess.run(["find", ".", "-print0"], cwd=root, capture_output=True, check=True)
-        packed = subprocess.run(["cpio", "--create", "--format=newc", "--null", "--quiet"], cwd=root,
-                                input=names.stdout, stdout=file, stderr=subprocess.PIPE)
+def pack_first(boot: Boot, folder: Path, init: str, modules: Mapping[str, Path], to: Path) -> None:
+    """Make an initial RAM disk of a first process, busybox, and modules, each with the name that it has in there."""
+    (folder / "bin").mkdir(parents=True)
+    busybox, = (path for path in (boot.folder / "bin/busybox", boot.folder / "usr/bin/busybox") if path.exists())
+    shutil.copy(busybox, folder / "bin")
+    (folder / "init").write_text(init, encoding="utf-8")
+    (folder / "init").chmod(0o755)
+    for name, module in modules.items():
+        packed = module.read_bytes()
+        (folder / name).write_bytes(lzma.decompress(packed) if module.suffix == ".xz" else packed)
+    _pack(folder, to)
+
+
+def _pack(folder: Path, to: Path) -> None:
+    """Make an initial RAM disk of a folder."""
+    with to.open("wb") as archive:
+        names = subprocess.run(["find", ".", "-print0"], cwd=folder, capture_output=True, check=True)
+        packed = subprocess.run(["cpio", "--create", "--format=newc", "--null", "--quiet"], cwd=folder,
+                                input=names.stdout, stdout=archive, stderr=subprocess.PIPE)
     if packed.returncode:
         raise CacheError(f"cpio: {packed.stderr.decode().strip()}")
 
