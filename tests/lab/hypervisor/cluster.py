@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.lab import namespaces, topology
 from tests.lab.hypervisor import cache, guest, image, qemu
 from tests.lab.hypervisor.cache import CacheError
-from tests.lab.hypervisor.packages import KEYRING, RELEASES
+from tests.lab.hypervisor.packages import KEYRING, RELEASES, run
 from tests.lab.hypervisor.qemu import CARDS, Machine
 from tests.lab.hypervisor.serial import Process
 from tests.lab.namespaces import HUNG, PROJECT, Host, Lab, enter
@@ -95,22 +95,20 @@ class Kept:
     @property
     def disk(self) -> Path | None:
         """The disk that belongs to the saved state, where a node has one."""
-        return None
+        disk = self.state.with_name("disk")
+        return disk if disk.exists() else None
 
     @property
     def versions(self) -> dict[str, str]:
         """The versions of the packages that the image is made of, by name."""
         return cache.about(self.image)["versions"]
 
-    def _new_disk(self, new: Path) -> Path | None:
-        """The disk of a node that is booted to be saved in that folder."""
-        return None
-
     def _boot(self, new: Path) -> dict:
         self._say(f"booting {self.release.name} with Xen {self.release.xen}, to be saved")
         start = time.monotonic()
         with Lab(topology.parse(NOWHERE, "nowhere")) as lab:
-            node = machine(lab, "node", 0, self.image, {}, self._new_disk(new))
+            disk = self.image / "disk"
+            node = machine(lab, "node", 0, self.image, {}, disk if disk.exists() else None)
             try:
                 node.start()
                 booted = time.monotonic() - start
@@ -119,6 +117,8 @@ class Kept:
                     if time.monotonic() - start > qemu.BOOT:
                         raise CacheError(f"a node of {self.release.name} has no Domain-0: xl list says {said!r}")
                 node.save(new / "state")
+                if node.disk.exists():
+                    copy(node.disk, new / "disk")
             finally:
                 node.stop()
         return {"seconds": booted}
@@ -143,7 +143,7 @@ def _xl_list(node: Machine) -> str:
 
 def machine(lab: Lab, name: str, number: int, image: Path, networks: Mapping[str, str],
             disk: Path | None = None) -> Machine:
-    """A node in the namespaces of a lab, with its cards on these networks."""
+    """A node in the namespaces of a lab, with its cards on these networks, and a copy of that disk."""
     folder = "/run/nodes"
     taps = {card: f"tap{number}-{card}" for card in CARDS}
     batch = "\n".join(
@@ -153,7 +153,15 @@ def machine(lab: Lab, name: str, number: int, image: Path, networks: Mapping[str
     inside = [*enter(lab.anchor, "--pid", "--net"), "env", f"PATH={namespaces.PATH}"]
     subprocess.run([*inside, "sh", "-ec", f'mkdir -p {folder}; printf "%s\\n" "$1" | ip -batch -', "sh", batch],
                    check=True, capture_output=True)
-    return Machine(name, image, inside, folder, Path(f"/proc/{lab.anchor}/root{folder}"), taps, disk)
+    node = Machine(name, image, inside, folder, Path(f"/proc/{lab.anchor}/root{folder}"), taps)
+    if disk:
+        copy(disk, node.disk)
+    return node
+
+
+def copy(disk: Path, to: Path) -> None:
+    """Copy a disk without the room that it has left."""
+    run(["cp", "--sparse=always", disk, to])
 
 
 class Cluster(Lab):

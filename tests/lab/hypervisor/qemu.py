@@ -38,13 +38,10 @@ def version() -> str:
 
 
 def arguments(image: Path) -> list[str]:
-    """What every node has. A saved state fits these arguments only.
-
-    A node without a disk has nothing to come back to after a reboot.
-    """
+    """What every node has. A saved state fits these arguments only."""
     return [
         "-accel", "tcg", "-cpu", "qemu64,+svm,+npt", "-M", "pc", "-m", str(MEMORY), "-smp", "1",
-        "-nodefaults", "-no-user-config", "-display", "none", *([] if (image / "disk").exists() else ["-no-reboot"]),
+        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-kernel", str(image / "xen"),
         "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning noreboot "
                    f"dom0_mem={DOMAIN_0}M,max:{DOMAIN_0}M",
@@ -56,59 +53,56 @@ def arguments(image: Path) -> list[str]:
 class Machine:
     """A node as a process. ``enter`` is the command prefix of the namespaces that it runs in, ``folder`` a folder
     there as seen from here (``seen``) and from there, ``taps`` the interfaces that its cards are plugged into.
-
-    A node that starts from a saved state leaves its ``disk`` as it is: what it writes is gone when it ends.
-    """
+    A node with a disk has it in that folder."""
 
     def __init__(self, name: str, image: Path, enter: Sequence[str], folder: str, seen: Path,
-                 taps: Mapping[str, str], disk: Path | None = None):
+                 taps: Mapping[str, str]):
         self.name = name
         self._image = image
         self._enter = enter
         self._folder = folder
         self._seen = seen
         self._taps = taps
-        self._disk = disk
+        self.disk = seen / f"{name}.disk"
         self.serial: Serial | None = None
         self._process: subprocess.Popen | None = None
 
     def start(self, state: Path | None = None) -> None:
         """Start the node, cold or from a saved state; returns when it obeys. Raises NodeError."""
         own = [
-            "-chardev", f"file,id=console,path={self._folder}/{self.name}.console",
+            "-chardev", f"file,id=console,append=on,path={self._folder}/{self.name}.console",
             "-chardev", f"socket,id=control,path={self._folder}/{self.name}.control,server=on,wait=off",
             "-qmp", f"unix:{self._folder}/{self.name}.qmp,server=on,wait=off",
             *(word for card, tap in self._taps.items()
               for word in ("-netdev", f"tap,id={card},ifname={tap},script=no,downscript=no"))]
-        if self._disk:
-            own += ["-drive", f"file={self._disk},format=raw,if=virtio,snapshot={'on' if state else 'off'}"]
+        if self.disk.exists():
+            own += ["-drive", f"file={self._folder}/{self.name}.disk,format=raw,if=virtio"]
         incoming = ["-incoming", f"exec:cat {state}"] if state else []
         self._process = subprocess.Popen([*self._enter, PROGRAM, *arguments(self._image), *own, *incoming],
                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                          text=True)
-        self._wait(RESTORE if state else BOOT)
-
-    def go_down(self, begin: Callable[[], object]) -> None:
-        """Have ``begin`` tell the node to reboot; returns when it has gone down for that. Raises NodeError."""
-        with Qmp(self._seen / f"{self.name}.qmp") as qmp:
-            begin()
-            qmp.wait_for("RESET", SHUTDOWN)
-
-    def reboot(self, begin: Callable[[], object]) -> None:
-        """The same; returns when it obeys again."""
-        self.go_down(begin)
-        self.serial.close()
-        self.serial = None
-        self._wait(BOOT)
-
-    def _wait(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (RESTORE if state else BOOT)
         while not self._obeys():
             if self._process.poll() is not None:
                 raise NodeError(f"QEMU of {self.name} has ended: {self._process.stdout.read().strip()}")
             if time.monotonic() > deadline or CRASHED in self.console():
-                raise NodeError(f"{self.name} did not start within {seconds} s; "
+                raise NodeError(f"{self.name} did not start within {RESTORE if state else BOOT} s; "
                                 f"its console:\n{self.console()[-3000:]}")
+
+    def go_down(self, begin: Callable[[], object]) -> None:
+        """Have ``begin`` tell the node to reboot; returns when it has gone down. Raises NodeError.
+
+        QEMU ends with it: a second boot within one takes nearly twice as long.
+        """
+        begin()
+        try:
+            self._process.wait(SHUTDOWN)
+        except subprocess.TimeoutExpired as error:
+            raise NodeError(f"{self.name} did not go down within {SHUTDOWN} s; "
+                            f"its console:\n{self.console()[-3000:]}") from error
+        self._process.stdout.close()
+        self.serial.close()
+        self.serial = None
 
     def _obeys(self) -> bool:
         """Whether commands can be run on it."""
@@ -174,17 +168,6 @@ class Qmp:
     def __exit__(self, *_: object) -> None:
         self._lines.close()
         self._socket.close()
-
-    def wait_for(self, event: str, seconds: float) -> None:
-        """Return when an event has come. Raises NodeError where it does not come in time."""
-        self._socket.settimeout(seconds)
-        try:
-            while line := self._lines.readline():
-                if json.loads(line).get("event") == event:
-                    return
-        except TimeoutError:
-            pass
-        raise NodeError(f"QEMU tells of no {event} within {seconds} s")
 
     def do(self, command: str, **arguments: object) -> dict:
         """Run a command; what it returns. Raises NodeError where QEMU refuses."""

@@ -6,11 +6,9 @@ A node here has no network until its first reboot, and no rules: time to keep so
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tests.lab import topology
 from tests.lab.hypervisor import cluster, disk
@@ -33,13 +31,6 @@ class Kept(cluster.Kept):
     """The image of a node with a disk, the state of one that was booted from it, and the disk as it was then."""
 
     take, kind = staticmethod(disk.take), "disk-state"
-
-    @property
-    def disk(self) -> Path:
-        return self.state.with_name("disk")
-
-    def _new_disk(self, new: Path) -> Path:
-        return Path(shutil.copy(self.image / "disk", new))
 
 
 class Cluster(cluster.Cluster):
@@ -109,7 +100,8 @@ class Node(cluster.Node):
 
     def reboot(self) -> None:
         """Reboot it by its own command; returns when systemd says that it is up."""
-        self.machine.reboot(lambda: self.popen("systemctl", "reboot"))
+        self.go_down()
+        self.machine.start()
         self._agent = None
         self.run("systemctl", "is-system-running", "--wait", check=False, timeout=300)
 
