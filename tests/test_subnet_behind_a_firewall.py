@@ -75,6 +75,9 @@ def forged(victim: Host, attacker: Host, target: str, port: int, addresses: iter
     def probe() -> str:
         source = prefix + (f"{next(addresses):x}" if ":" in prefix else str(next(addresses)))
         attacker.sh(f"ip address add {source} dev lo" + (" nodad" if ":" in source else ""))
+        # Nobody is there to be asked for; a connection ends, half open or not, when that has been in vain for 3 s.
+        victim.sh(f"set -- $(ip -o route get {source}); while [ $1 != dev ]; do shift; done; "
+                  f"ip neighbour replace {source} lladdr 02:00:00:00:00:01 dev $2")
         assert attacker.probe(target, port, source=source) == "filtered"  # the answer goes elsewhere
         return "open" if victim.half_open(port, source) else "filtered"
     return probe

