@@ -32,7 +32,7 @@ def assert_no_open_moment(lab: Lab, packet_filter: str, name: str, target: str, 
     node.listen(port)
     apply(node, packet_filter, name)
     with outsider.hammering(target, port) as result:
-        for _ in range(10):
+        for _ in range(5):
             apply(node, packet_filter, name)
     assert result["tries"] > 100 and result["open"] == 0, result
     undo(node, packet_filter, name)

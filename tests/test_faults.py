@@ -90,7 +90,8 @@ def test_nothing_is_left_of_a_run_that_is_killed(run, victim: str, moment: str):
     """kill -9, while labs start and after it. "The anchor" is its parent, the one that the tests know."""
     skip.without_lab(namespaces.why_not())
     before = outside()
-    killed = run("--numprocesses=1", "--exitfirst", "tests/test_domain_0.py", "-k", "test_cycle and nf-off")
+    killed = run("--numprocesses=1", "--max-worker-restart=0", "--exitfirst", "tests/test_domain_0.py",
+                 "-k", "test_cycle and nf-off")
     until(lambda: killed.find(MOMENTS[moment]) != [], f"the run has come to {moment}", killed.process)
     os.kill(killed.process.pid if victim == "the run" else killed.find(MOMENTS[victim])[0], signal.SIGKILL)
     killed.process.communicate(timeout=namespaces.HUNG)

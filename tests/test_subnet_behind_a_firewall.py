@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 
+import pytest
+
 from tests.lab.client_port import answered, begun_by_both
 from tests.lab.cycle import assert_cycle, fail, probes, succeed, verdicts
-from tests.lab.filters import accept_before, apply, apply_nft, undo, undo_nft
+from tests.lab.filters import accept_before, apply, apply_nft, iptables_of, undo, undo_nft
 from tests.lab.namespaces import PROJECT, Host, Lab
 from tests.lab.packets import arriving
 from tests.lab.wait import until
@@ -21,6 +23,12 @@ NODE_B, NODE_B6 = "192.168.1.2", "2001:db8:1::2"
 #: What lies beside the cluster's networks, and the upper half of them.
 BESIDE, BESIDE6 = "192.168.0.9", "2001:db8:1:1::9"
 LAST, LAST6 = "192.168.1.200", "2001:db8:1:0:8000::9"
+
+
+@pytest.fixture
+def at_the_border(make_lab, packet_filter: str) -> Lab:
+    """For rules on the border firewall alone: it has no bridge whose packets could pass through iptables as well."""
+    return make_lab(SCENARIO, iptables_of(packet_filter))
 
 
 def prepared(lab: Lab) -> Lab:
@@ -102,9 +110,9 @@ def test_a_client_may_have_that_port(start, packet_filter):
                  begun_by_both(node, outsider), answered(node, outsider))
 
 
-def test_beyond_the_border_a_client_may_have_that_port(start, packet_filter):
+def test_beyond_the_border_a_client_may_have_that_port(at_the_border, packet_filter):
     """What answers a connection is no relocation, and what only looks like an answer is refused."""
-    lab = start(SCENARIO)
+    lab = at_the_border
     border, node, outsider = lab["border"], lab["node-a"], lab["outsider"]
     assert_cycle([border], lambda: apply(border, packet_filter, BORDER), lambda: undo(border, packet_filter, BORDER),
                  begun_by_both(node, outsider), answered(node, outsider))
@@ -168,9 +176,9 @@ def test_vlan_tags_do_not_hide_a_guests_packet(start, packet_filter):
                  from_the_cluster(lab) | {"tagged, from another node": syn([0x8100], lab["node-b"], "xenbr0")})
 
 
-def test_the_border_firewall(start, packet_filter):
+def test_the_border_firewall(at_the_border, packet_filter):
     """Nobody outside reaches the port, nobody outside claims an address of the cluster, nor the other way round."""
-    lab = prepared(start(SCENARIO))
+    lab = prepared(at_the_border)
     border, node, other, distant = lab["border"], lab["node-a"], lab["node-b"], lab["distant"]
     outsider, guest, admin = lab["outsider"], lab["guest-a"], lab["admin"]
     accept_before(border)
@@ -230,9 +238,9 @@ def from_the_wire(lab: Lab, kind: str, source: str, address: str):
                     kind=kind, source=source, address=address, hops=255)
 
 
-def test_the_border_firewall_knows_more_than_one_outside(start, packet_filter):
+def test_the_border_firewall_knows_more_than_one_outside(at_the_border, packet_filter):
     """By another card, too, nobody claims an address of the cluster."""
-    lab = prepared(start(SCENARIO))
+    lab = prepared(at_the_border)
     border, node, outsider = lab["border"], lab["node-a"], lab["outsider"]
     # The outside card under another name: for the rules it is a card that they do not know.
     border.sh("ip link set eth0 down; ip link set eth0 name wan7; ip link set wan7 up; "
@@ -242,9 +250,9 @@ def test_the_border_firewall_knows_more_than_one_outside(start, packet_filter):
                  attacks, from_the_cluster(lab))
 
 
-def test_the_border_firewall_hears_who_has_no_address_yet(start, packet_filter):
+def test_the_border_firewall_hears_who_has_no_address_yet(at_the_border, packet_filter):
     """A DHCP request comes from 0.0.0.0."""
-    lab = start(SCENARIO)
+    lab = at_the_border
     border, guest = lab["border"], lab["guest-a"]
     guest.sh("ip address flush dev eth0; ip route add default dev eth0")
     border.ask(do="listen_udp", address="0.0.0.0", port=67)
