@@ -122,7 +122,9 @@ def test_nothing_is_left_behind_when_a_test_is_interrupted(number):
     skip.without_lab(namespaces.why_not())
     before = machine_state()
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True, cwd=namespaces.PROJECT)
+                               stderr=subprocess.DEVNULL, text=True, cwd=namespaces.PROJECT,
+                               # A shell has what it starts in the background ignore it.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     anchor = int(process.stdout.readline())
     inside = os.readlink(f"/proc/{anchor}/ns/pid")
     assert members(inside)

@@ -20,6 +20,8 @@ import time
 #: Seconds without an answer after which a probe says "filtered": long enough
 #: for the kernel to have sent its SYN a second time (after 1 s).
 PATIENCE = 2.0
+#: Seconds that whoever has let somebody in may take to answer, which says nothing of the packet filter.
+ANSWER = 10.0
 #: What becomes of "administratively prohibited", as a firewall's REJECT may say.
 REFUSED = (errno.EHOSTUNREACH, errno.EACCES)
 #: The datagrams that have come in.
@@ -97,7 +99,7 @@ def refusal(address: str, port: int, udp: bool = False) -> dict:
         return {"refusal": f"icmp {type_}/{code}"}
 
 
-def relocate(address: str, port: int, source: str = "", tls: bool = False, patience: float = PATIENCE) -> dict:
+def relocate(address: str, port: int, source: str = "", tls: bool = False, patience: float = ANSWER) -> dict:
     """Whether xend would take a guest: it answers ``(ready receive)``, or closes without a byte."""
     said = converse(address, port, ["receive\n"], source, tls, patience)
     if "verdict" in said:
@@ -106,16 +108,17 @@ def relocate(address: str, port: int, source: str = "", tls: bool = False, patie
 
 
 def converse(address: str, port: int, parts: list[str], source: str = "", tls: bool = False,
-             patience: float = PATIENCE) -> dict:
+             patience: float = ANSWER) -> dict:
     """Send the parts, one byte a character, and read after each: ``said`` has a line, or what came before the end.
 
     An empty part closes this side. Each answer is awaited for ``patience`` seconds; where nothing comes, ``said``
     has None, and where the other side closes, an empty string.
     """
     import ssl
-    result = connect(address, port, source, patience)
+    result = connect(address, port, source)
     if isinstance(result, str):
         return {"verdict": result}
+    result.settimeout(patience)
     said = []
     with result as sock:
         try:
