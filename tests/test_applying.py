@@ -7,8 +7,9 @@ import signal
 import pytest
 
 from tests import guide
+from tests.lab.cycle import assert_no_open_moment
 from tests.lab.filters import FILTERS, apply, iptables_of, undo
-from tests.lab.namespaces import Host, Lab
+from tests.lab.namespaces import Host
 from tests.lab.wait import until
 from tests.transcripts import page as pages
 
@@ -24,21 +25,6 @@ EACH = [(packet_filter, name) for packet_filter in FILTERS for name in FIREWALLS
 def host_for(make_lab, name: str, packet_filter: str) -> Host:
     lab = make_lab(name.split("/")[0], iptables_of(packet_filter))
     return lab["border" if name.endswith("border") else "node-a"]
-
-
-def assert_no_open_moment(lab: Lab, packet_filter: str, name: str, target: str, port: int) -> None:
-    """While an outsider connects again and again, nothing gets in from the first apply to the undo."""
-    node, outsider = lab["node-a"], lab["outsider"]
-    node.listen(port)
-    apply(node, packet_filter, name)
-    with outsider.hammering(target, port) as result:
-        for _ in range(5):
-            apply(node, packet_filter, name)
-    assert result["tries"] > 100 and result["open"] == 0, result
-    undo(node, packet_filter, name)
-    with outsider.hammering(target, port) as result:
-        node.run("true")
-    assert result["open"] > 0, result
 
 
 @pytest.mark.parametrize("scenario, target", [("isolated-management-network", "203.0.113.11"),

@@ -16,6 +16,7 @@ import pytest
 from tests.lab import namespaces, skip, sshd
 from tests.lab.cycle import probes, succeed, verdicts
 from tests.lab.namespaces import Host, Lab
+from tests.test_xl_receive import SAYS_NO, with_xl
 
 SCENARIO = "isolated-management-network"
 CLIENT = "/etc/xen/migration/ssh_config"
@@ -23,7 +24,6 @@ RECEIVER = "192.168.1.2"
 #: How a node logs in to the one that it sends a guest to; and how the other account does, with its own key.
 MIGRATION = ["-F", CLIENT]
 OTHER = [*MIGRATION, "-o", "User=other", "-i", "/etc/xen/other-key"]
-SAYS_NO = "xl-receive: this login receives a guest from xl migrate, and does nothing else\n"
 #: Tells what a session has, and gives back what comes in.
 XL = """#!/bin/sh
 printf 'xl'; printf ' <%s>' "$@"; echo
@@ -74,10 +74,8 @@ def receiver(node: Host) -> None:
     sshd.prepare(node, "xen-migration", "/run/home", "/bin/sh")
     sshd.prepare(node, "other", "/run/home", "/bin/sh")
     own_settings(node, PERMISSIVE)
-    text = node.run("cat", "domain-0/xl-receive.sh").stdout
-    assert text.count("\nxl=/usr/sbin/xl\n") == 1
     node.sh("mount -t tmpfs -o mode=755 tmpfs /usr/local/sbin; chmod 1777 /media")
-    program(node, "/usr/local/sbin/xl-receive", text.replace("\nxl=/usr/sbin/xl\n", "\nxl=/run/bin/xl\n"))
+    program(node, "/usr/local/sbin/xl-receive", with_xl("/run/bin/xl"))
     for name, stub in {"sudo": SUDO, "xl": XL, "logger": NOTHING, "xauth": NOTHING}.items():
         program(node, f"/run/bin/{name}", stub)
     program(node, "/run/home/.ssh/rc", "#!/bin/sh\necho the rc file was run >&2\n")

@@ -16,6 +16,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 #: Seconds without an answer after which a probe says "filtered": long enough
 #: for the kernel to have sent its SYN a second time (after 1 s).
@@ -99,26 +100,25 @@ def refusal(address: str, port: int, udp: bool = False) -> dict:
         return {"refusal": f"icmp {type_}/{code}"}
 
 
-def relocate(address: str, port: int, source: str = "", tls: bool = False, patience: float = ANSWER) -> dict:
+def relocate(address: str, port: int, source: str = "", tls: bool = False) -> dict:
     """Whether xend would take a guest: it answers ``(ready receive)``, or closes without a byte."""
-    said = converse(address, port, ["receive\n"], source, tls, patience)
+    said = converse(address, port, ["receive\n"], source, tls)
     if "verdict" in said:
         return said
     return {"verdict": "ready" if said["said"] == ["(ready receive)\n"] else "rejected"}
 
 
-def converse(address: str, port: int, parts: list[str], source: str = "", tls: bool = False,
-             patience: float = ANSWER) -> dict:
+def converse(address: str, port: int, parts: list[str], source: str = "", tls: bool = False) -> dict:
     """Send the parts, one byte a character, and read after each: ``said`` has a line, or what came before the end.
 
-    An empty part closes this side. Each answer is awaited for ``patience`` seconds; where nothing comes, ``said``
+    An empty part closes this side. Each answer is awaited for ``ANSWER`` seconds; where nothing comes, ``said``
     has None, and where the other side closes, an empty string.
     """
     import ssl
     result = connect(address, port, source)
     if isinstance(result, str):
         return {"verdict": result}
-    result.settimeout(patience)
+    result.settimeout(ANSWER)
     said = []
     with result as sock:
         try:
@@ -212,15 +212,25 @@ def datagram(address: str, port: int, source_port: int = 0, source: str = "") ->
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((source, source_port))
-        sock.settimeout(PATIENCE)
         sock.connect(socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM)[0][4])
-        try:
-            sock.send(b"echo")
-            return {"verdict": "open" if sock.recv(80) == b"echo" else "filtered"}
-        except (TimeoutError, socket.timeout):
-            return {"verdict": "filtered"}
-        except OSError:
-            return {"verdict": "refused"}
+
+        def ask(patience: float) -> str:
+            sock.settimeout(patience)
+            try:
+                sock.send(b"echo")
+                return "open" if sock.recv(80) == b"echo" else "filtered"
+            except (TimeoutError, socket.timeout):
+                return "filtered"
+            except OSError:
+                return "refused"
+        return {"verdict": twice(ask)}
+
+
+def twice(ask: Callable[[float], str]) -> str:
+    """What is answered within a probe's patience. It is asked twice, as the kernel does with a SYN: a host that
+    forgets its neighbours may lose the first."""
+    said = ask(PATIENCE / 2)
+    return ask(PATIENCE / 2) if said == "filtered" else said
 
 
 def ping(address: str, source: str = "", hops: int = 64) -> dict:
@@ -236,13 +246,11 @@ def ping(address: str, source: str = "", hops: int = 64) -> dict:
         if source:
             sock.bind((source, 0))
         sock.connect(socket.getaddrinfo(address, 0, family)[0][4])
-        # Twice, as the kernel does with a SYN: a host that forgets its neighbours may lose the first.
-        for _ in range(2):
+
+        def ask(patience: float) -> str:
             sock.send(request)
-            said = _wait_for(sock, lambda packet: packet[0] == 129 if version6 else packet[20] == 0, PATIENCE / 2)
-            if said != "filtered":
-                break
-        return {"verdict": said}
+            return _wait_for(sock, lambda packet: packet[0] == 129 if version6 else packet[20] == 0, patience)
+        return {"verdict": twice(ask)}
 
 
 def syn_in_frame(interface: str, mac: str, source: str, address: str, port: int, tags: list[int]) -> dict:

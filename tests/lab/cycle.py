@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.lab.filters import apply, undo
 from tests.lab.namespaces import Host, Lab
 
 RELOCATION_PORT = 8002
@@ -60,3 +61,19 @@ def assert_cycle(hosts: Iterable[Host], apply: Callable[[], None], undo: Callabl
     undo()
     assert [host.rules() for host in hosts] == before, "undone, the rules are not as before"
     succeed(attacks | wanted, "undone: ")
+
+
+def assert_no_open_moment(lab: Lab, packet_filter: str, name: str, target: str, port: int) -> None:
+    """While the outsider connects again and again to an address of node-a, nothing gets in from the first apply of the
+    rules called ``name`` to their undo."""
+    node, outsider = lab["node-a"], lab["outsider"]
+    node.listen(port)
+    apply(node, packet_filter, name)
+    with outsider.hammering(target, port) as result:
+        for _ in range(5):
+            apply(node, packet_filter, name)
+    assert result["tries"] > 100 and result["open"] == 0, result
+    undo(node, packet_filter, name)
+    with outsider.hammering(target, port) as result:
+        node.run("true")
+    assert result["open"] > 0, result

@@ -7,8 +7,9 @@ a page shows: it was run when a command of a transcript applied it, and only on 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from source._ext.code_kinds import EXAMPLES, CodeBlock
 from tests.transcripts import evidence
@@ -51,7 +52,7 @@ def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Acc
     result = Account()
     on_xen = {example for blocks in guide.values() for block in blocks if block.kind == "transcript" and block.xen
               for example in evidence.examples_of(block)}
-    state = {id(block): _state(page, blocks, block, outcomes) or ("xen" if block.example in on_xen else "")
+    state = {id(block): _state(page, blocks, block, outcomes, on_xen)
              for page, blocks in guide.items() for block in blocks}
     mentioned: dict[str, list[str]] = {}
     for blocks in guide.values():
@@ -74,7 +75,7 @@ def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Acc
     return result
 
 
-def _state(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, outcomes: Outcomes) -> str:
+def _state(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, outcomes: Outcomes, on_xen: Set[Path]) -> str:
     match block.kind:
         case "not-run":
             return "not-run"
@@ -90,6 +91,8 @@ def _state(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, outcomes: O
             sha256 = evidence.hash_of_file(block.example)
             if any(session.examples.get(name) == sha256 for session in outcomes.sessions):
                 return "run"
+            if block.example in on_xen:
+                return "xen"
             return "skipped" if outcomes.skipped else "failed" if outcomes.failed else ""
         case "tested":
             return _of_tests(block.tests, outcomes)

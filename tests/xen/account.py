@@ -16,7 +16,7 @@ def reload_sshd(node: Host) -> None:
         pid=$(cat /run/sshd.pid)
         rm /run/sshd.pid
         kill -HUP "$pid"
-        until [ -s /run/sshd.pid ]; do :; done
+        until [ -s /run/sshd.pid ]; do sleep 0.1; done
     """)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -62,9 +63,7 @@ def tell(request: pytest.FixtureRequest, line: str) -> None:
 @pytest.fixture
 def start_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
     """Start clusters that end with the test; takes what :class:`Cluster` takes, and another class of them."""
-    def say(line: str) -> None:
-        tell(request, line)
-
+    say = partial(tell, request)
     with ExitStack() as stack:
         def make(scenario: str, xen: str | Mapping[str, str], kind: type[Cluster] = Cluster, **options) -> Cluster:
             skip.without_lab(cluster.why_not())

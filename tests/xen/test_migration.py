@@ -12,6 +12,8 @@ from tests.xen import account
 SCENARIO = "isolated-management-network"
 MANAGEMENT = {"node-a": "192.168.1.1", "node-b": "192.168.1.2"}
 OUTSIDE = {"node-a": "203.0.113.11", "node-b": "203.0.113.12"}
+
+
 def runs_on(guest: Guest, here: Host, elsewhere: Host, before) -> None:
     """The guest is here alone, the same one, and has counted on from where it was."""
     after = guest.next_line(here)

@@ -9,20 +9,19 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab.namespaces import Host
-from tests.test_xl_receive import REFUSED
+from tests.test_xl_receive import REFUSED, SAYS_NO
 from tests.xen import account
 
 SCENARIO = "isolated-management-network"
 ADDRESS = "192.168.1.2"
 SSH = ["ssh", "-T", "-F", account.CLIENT, "-o", "ExitOnForwardFailure=yes"]
-SAYS_NO = "xl-receive: this login receives a guest from xl migrate, and does nothing else\n"
 
 
 @contextmanager
-def connection(node: Host, *options: str) -> Iterator[list[str]]:
+def connection(node: Host) -> Iterator[list[str]]:
     """One login for many commands, since each costs seconds here; the command line that uses it."""
     control = "/run/connection"
-    node.run(*SSH, *options, "-M", "-N", "-f", "-S", control, ADDRESS)
+    node.run(*SSH, "-M", "-N", "-f", "-S", control, ADDRESS)
     try:
         yield [*SSH, "-S", control, ADDRESS]
     finally:
@@ -69,7 +68,7 @@ def test_nothing_but_a_migration(start_cluster, xen):
 
 AGENT = """
     eval "$(ssh-agent)" >/dev/null
-    ssh -T -F {client} -A -X -o ForwardX11Timeout=0 {address}
+    ssh -T -F {client} -A {address}
     kill "$SSH_AGENT_PID"
 """
 

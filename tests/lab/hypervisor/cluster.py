@@ -261,8 +261,7 @@ class Node(Host):
         cards = {interface.uplink or interface.name for interface in self.described.interfaces.values()}
         unused = [card for card in CARDS if card not in cards]
         # All nodes of a saved state have the same Ethernet addresses.
-        settings = [f"link set {card} address 52:54:00:00:{number:02x}:{place:02x}"
-                    for place, card in enumerate(CARDS) if card in cards]
+        settings = [f"link set {card} address {self.mac_of(number, card)}" for card in CARDS if card in cards]
         files: dict[str, str | bytes] = {f"lab/guest-{kind}": program for kind, program in guest.programs().items()} | {
             "etc/hostname": f"{self.name}\n",
             "etc/hosts": self.lab.addresses() + "\n",
@@ -284,6 +283,11 @@ class Node(Host):
                 files[f"etc/xen/{host.name}.cfg"] = guest.Guest(host.name).configuration
         self._serial_run(["sh", "-euc", CONFIGURE, "sh", self.name, f"{time.time():.3f}", " ".join(unused)],
                          archive(files, self.examples))
+
+    @staticmethod
+    def mac_of(number: int, card: str) -> str:
+        """The Ethernet address of a card of the node with that number."""
+        return f"52:54:00:00:{number:02x}:{CARDS.index(card):02x}"
 
     def forget(self) -> None:
         """Nothing: the agent ends with the node."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.lab.hypervisor import cache, image
-from tests.lab.hypervisor.packages import Packages, Release, run
+from tests.lab.hypervisor import image
+from tests.lab.hypervisor.image import Build
+from tests.lab.hypervisor.packages import Release, run
 
 #: What Domain-0 has besides what Debian calls essential; xen-utils has the version in its name.
 ROOT = (*image.ROOT, "systemd-sysv", "udev", "ifupdown", "bridge-utils", "netfilter-persistent", "iptables-persistent")
@@ -66,31 +66,17 @@ def take(release: Release, say: Callable[[str], None]) -> Path:
 
     Raises CacheError with one line where it cannot be.
     """
-    packages = Packages(release, cache.folder() / f"apt-{release.xen}")
-    names = [f"xen-utils-{release.xen}", *ROOT]
-    versions = packages.versions([f"xen-hypervisor-{release.xen}-amd64", "linux-image-amd64", "busybox-static", *names])
-    built_in = [path.read_text(encoding="utf-8")
-                for path in (image.INSIDE / "remote.py", Path(image.__file__), Path(__file__))]
-
-    def make(new: Path) -> dict:
-        say(f"making the disk of {release.name} with Xen {versions[f'xen-hypervisor-{release.xen}-amd64']}")
-        with tempfile.TemporaryDirectory(prefix=f"new-disk-{release.xen}-", dir=cache.folder()) as scratch:
-            _build(release, packages, versions, names, Path(scratch), new)
-        return {"release": release.name, "versions": versions}
-
-    return cache.take(f"disk-{release.xen}", cache.key_of(sorted(versions.items()), *built_in), make, say)
+    return image.made_of_packages("disk", release, ROOT,
+                                  (image.INSIDE / "remote.py", Path(image.__file__), Path(__file__)), _build, say)
 
 
-def _build(release: Release, packages: Packages, versions: dict[str, str], names: list[str], scratch: Path,
-           new: Path) -> None:
-    boot = image.unpack_boot(release, packages, versions, scratch, new)
-    root = scratch / "root"
-    (scratch / "answers").write_text(ANSWERS)
-    run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(names)}",
-         f'--essential-hook=chroot "$1" debconf-set-selections <"{scratch}/answers"',
-         *(f"--dpkgopt=path-exclude={pattern}" for pattern in image.UNNEEDED), release.suite, root, *packages.sources])
+def _build(build: Build) -> None:
+    boot = image.unpack_boot(build)
+    answers = build.scratch / "answers"
+    answers.write_text(ANSWERS)
+    root = build.bootstrap(f'--essential-hook=chroot "$1" debconf-set-selections <"{answers}"')
     image.copy_modules(boot.modules, root)
-    packages.download(AGAIN, root / "lab")
+    build.packages.download(AGAIN, root / "lab")
     shutil.copy(image.INSIDE / "remote.py", root / "lab")
     (root / "lab/ports.py").write_text(PORTS)
     (root / "etc/machine-id").write_text(f"{MACHINE_ID}\n")
@@ -102,11 +88,11 @@ def _build(release: Release, packages: Packages, versions: dict[str, str], names
             wants = root / f"etc/systemd/system/{target}.wants"
             wants.mkdir(exist_ok=True)
             (wants / name).symlink_to(f"../{name}")
-    run(["mke2fs", "-q", "-t", "ext4", "-d", root, new / "disk", SIZE])
+    run(["mke2fs", "-q", "-t", "ext4", "-d", root, build.new / "disk", SIZE])
 
-    image.pack_first(boot, scratch / "first", INIT,
-                     {f"{number:02}.ko": boot.modules / name
-                      for number, name in enumerate(in_order(image.dependencies(boot.modules)))}, new / "root.cpio")
+    modules = {f"{number:02}.ko": boot.modules / name
+               for number, name in enumerate(in_order(image.dependencies(boot.modules)))}
+    image.pack_first(boot, build.scratch / "first", INIT, modules, build.new / "root.cpio")
 
 
 def in_order(needs: dict[str, list[str]]) -> list[str]:

@@ -7,13 +7,13 @@ import itertools
 import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.hypervisor.packages import run
 from tests.lab.namespaces import Host
+from tests.lab.wait import until
 
 FLAGS = ("-O1 -ffreestanding -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fcf-protection=none "
          "-fno-asynchronous-unwind-tables -mgeneral-regs-only -mno-red-zone -Wall -Wextra -Werror "
@@ -85,13 +85,8 @@ class Guest:
     def next_line(self, node: Host) -> Line:
         """A line that it has not printed yet: it runs there. Raises AssertionError where none comes."""
         before = self.line(node)
-        deadline = time.monotonic() + PATIENCE
-        while (now := self.line(node)) is None or now == before:
-            assert time.monotonic() < deadline, (
-                f"{self.name} prints nothing on {node.name} within {PATIENCE} s; last: {before}\n"
-                + node.run("xl", "list", check=False).stdout)
-            time.sleep(0.2)
-        return now
+        return until(lambda: (now := self.line(node)) != before and now,
+                     f"{self.name} prints on {node.name}, where the last was {before}", limit=PATIENCE)
 
 
 class LinuxGuest:
@@ -137,8 +132,5 @@ class LinuxGuest:
 
     def _wait_for(self, pattern: str, after: int = 0) -> re.Match[str]:
         """Wait for a line behind so many characters of the console."""
-        deadline = time.monotonic() + START
-        while (found := re.search(pattern, self._said()[after:], re.MULTILINE)) is None:
-            assert time.monotonic() < deadline, f"{self.name} does not say {pattern} in {START} s:\n{self._said()}"
-            time.sleep(0.2)
-        return found
+        return until(lambda: re.search(pattern, self._said()[after:], re.MULTILINE), f"{self.name} says {pattern}",
+                     limit=START)

@@ -9,13 +9,13 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.lab.hypervisor import cache
 from tests.lab.hypervisor.cache import CacheError
-from tests.lab.hypervisor.packages import Packages, Release, run
+from tests.lab.hypervisor.packages import Packages, Release, packages_of, run
 
 INSIDE = Path(__file__).with_name("inside")
 #: What Domain-0 has besides what Debian calls essential; xen-utils has the version in its name.
@@ -45,22 +45,45 @@ def take(release: Release, say: Callable[[str], None]) -> Path:
 
     Raises CacheError with one line where it cannot be.
     """
-    packages = Packages(release, cache.folder() / f"apt-{release.xen}")
-    versions = packages.versions([f"xen-hypervisor-{release.xen}-amd64", "linux-image-amd64", "busybox-static",
-                                  *_root(release)])
-    built_in = [path.read_text(encoding="utf-8") for path in (*sorted(INSIDE.iterdir()), Path(__file__))]
+    return made_of_packages("image", release, ROOT, (*sorted(INSIDE.iterdir()), Path(__file__)), _build, say)
+
+
+def made_of_packages(kind: str, release: Release, names: Sequence[str], built_in: Iterable[Path],
+                     build: Callable[[Build], None], say: Callable[[str], None]) -> Path:
+    """What ``build`` makes of a release's hypervisor, its kernel, and a root of these packages and the version's
+    xen-utils; made first, where it is not kept. It is made anew with other versions, or when one of the files
+    ``built_in`` has changed."""
+    packages = packages_of(release, cache.folder() / f"apt-{release.xen}")
+    names = [f"xen-utils-{release.xen}", *names]
+    versions = packages.versions([f"xen-hypervisor-{release.xen}-amd64", "linux-image-amd64", "busybox-static", *names])
 
     def make(new: Path) -> dict:
-        say(f"making the image of {release.name} with Xen {versions[f'xen-hypervisor-{release.xen}-amd64']}")
-        with tempfile.TemporaryDirectory(prefix=f"new-image-{release.xen}-", dir=cache.folder()) as scratch:
-            _build(release, packages, versions, Path(scratch), new)
+        say(f"making the {kind} of {release.name} with Xen {versions[f'xen-hypervisor-{release.xen}-amd64']}")
+        with tempfile.TemporaryDirectory(prefix=f"new-{kind}-{release.xen}-", dir=cache.folder()) as scratch:
+            build(Build(release, packages, versions, names, Path(scratch), new))
         return {"release": release.name, "versions": versions}
 
-    return cache.take(f"image-{release.xen}", cache.key_of(sorted(versions.items()), *built_in), make, say)
+    key = cache.key_of(sorted(versions.items()), *(path.read_text(encoding="utf-8") for path in built_in))
+    return cache.take(f"{kind}-{release.xen}", key, make, say)
 
 
-def _root(release: Release) -> list[str]:
-    return [f"xen-utils-{release.xen}", *ROOT]
+class Build(NamedTuple):
+    """What an image is built from, a folder to work in, and the folder that it is to be in."""
+
+    release: Release
+    packages: Packages
+    versions: dict[str, str]
+    names: list[str]
+    scratch: Path
+    new: Path
+
+    def bootstrap(self, *options: str) -> Path:
+        """The root: a folder with the packages, unpacked and configured."""
+        root = self.scratch / "root"
+        run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(self.names)}", *options,
+             *(f"--dpkgopt=path-exclude={pattern}" for pattern in UNNEEDED), self.release.suite, root,
+             *self.packages.sources])
+        return root
 
 
 class Boot(NamedTuple):
@@ -71,29 +94,27 @@ class Boot(NamedTuple):
     modules: Path
 
 
-def _build(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> None:
-    boot = unpack_boot(release, packages, versions, scratch, new)
-    root = scratch / "root"
-    run(["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(_root(release))}",
-         *(f"--dpkgopt=path-exclude={pattern}" for pattern in UNNEEDED), release.suite, root, *packages.sources])
+def _build(build: Build) -> None:
+    boot = unpack_boot(build)
+    root = build.bootstrap()
     for pattern in UNNEEDED_AFTER:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     copy_modules(boot.modules, root)
     _copy_own(root)
-    _linux_guest(boot, scratch / "guest", root / "lab")
-    _pack(root, new / "root.cpio")
+    _linux_guest(boot, build.scratch / "guest", root / "lab")
+    _pack(root, build.new / "root.cpio")
 
 
-def unpack_boot(release: Release, packages: Packages, versions: dict[str, str], scratch: Path, new: Path) -> Boot:
+def unpack_boot(build: Build) -> Boot:
     """Make ``xen`` and ``vmlinux``, which need not be unpacked any more."""
-    kernel, = (name for name in versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
-    folder = scratch / "boot"
-    packages.unpack([f"xen-hypervisor-{release.xen}-amd64", kernel, "busybox-static"], folder)
-    hypervisor, = folder.glob(f"boot/xen-{release.xen}*.gz")
-    (new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
+    kernel, = (name for name in build.versions if re.fullmatch(r"linux-image-[\d.]+.*-amd64", name))
+    folder = build.scratch / "boot"
+    build.packages.unpack([f"xen-hypervisor-{build.release.xen}-amd64", kernel, "busybox-static"], folder)
+    hypervisor, = folder.glob(f"boot/xen-{build.release.xen}*.gz")
+    (build.new / "xen").write_bytes(gzip.decompress(hypervisor.read_bytes()))
     vmlinuz, = folder.glob("boot/vmlinuz-*")
-    (new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
+    (build.new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
     modules = [path for path in (folder / "lib/modules", folder / "usr/lib/modules") if path.is_dir()][0]
     return Boot(folder, vmlinuz, modules / vmlinuz.name.removeprefix("vmlinuz-"))
 

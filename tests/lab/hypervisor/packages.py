@@ -5,6 +5,7 @@ apt works with a configuration of its own here, so it neither sees nor changes w
 """
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -93,6 +94,10 @@ class Packages:
         environment = os.environ | {"APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C"}
         return subprocess.run(["apt-get", "--quiet", *arguments], env=environment, cwd=directory,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+#: The mirror is asked once a run.
+packages_of = functools.cache(Packages)
 
 
 def sources(release: Release) -> list[str]:

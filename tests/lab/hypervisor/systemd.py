@@ -58,7 +58,8 @@ class Node(cluster.Node):
     examples = "/root/examples"
 
     def bring_up(self, number: int, keys: Keys) -> None:
-        """Restore the node and write down what the topology says, for its next boot."""
+        """Restore the node and write down what the topology says, for its next boot. Until then all nodes of a saved
+        state have the same Ethernet addresses."""
         self.machine.start(self.lab.kept[self.name].state)
         files = {
             f"etc/systemd/network/10-{card}.link":
@@ -70,11 +71,6 @@ class Node(cluster.Node):
             "lab/seed": os.urandom(64).hex()}
         self._serial_run(["sh", "-euc", CONFIGURE, "sh", self.name, f"{time.time():.3f}"],
                          archive(files, self.examples))
-
-    @staticmethod
-    def mac_of(number: int, card: str) -> str:
-        """The Ethernet address of a card; all nodes of a saved state have the same until they reboot."""
-        return f"52:54:00:00:{number:02x}:{CARDS.index(card):02x}"
 
     def _interfaces(self) -> str:
         """What ifupdown reads. As Debian's installer has it, a card comes up when it is found, and the rest at boot."""
