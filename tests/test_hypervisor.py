@@ -123,6 +123,21 @@ def test_no_mirror(own_cache, monkeypatch):
     assert kept(own_cache) == ["apt-4.20"]
 
 
+def test_a_mirror_that_does_not_answer_any_more(own_cache, monkeypatch, tmp_path):
+    """What it had the last time is gone by, so that an image that is kept serves without a network."""
+    if not Path("/usr/bin/apt-get").exists():
+        pytest.skip("not installed: apt-get")
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "Packages").write_text("Package: a\nVersion: 1.2\nArchitecture: amd64\nFilename: a.deb\nSize: 1\n")
+    monkeypatch.setattr(packages, "sources", lambda release: [f"deb [trusted=yes] file:{mirror} ./"])
+    assert not Packages(RELEASES["4.20"], own_cache / "apt").stale
+    mirror.rename(tmp_path / "gone")
+    later = Packages(RELEASES["4.20"], own_cache / "apt")
+    assert "mirror" in later.stale
+    assert later.versions(["a"]) == {"a": "1.2"}
+
+
 @pytest.mark.parametrize(("lists", "mirror"), [
     ("http://x/ubuntu noble\nhttp://x/ubuntu noble-security\n", "deb.debian.org"),
     ("http://x/ubuntu noble\nhttp://near/debian bookworm\nhttp://near/debian-security bookworm-security\n", "near")],
