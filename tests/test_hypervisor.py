@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import skip, topology
-from tests.lab.hypervisor import cache, cluster, disk, image, packages
+from tests.lab.hypervisor import cache, cluster, disk, image, packages, serial
 from tests.lab.hypervisor.cache import CacheError
 from tests.lab.hypervisor.packages import RELEASES, Packages
 from tests.lab.namespaces import PROJECT, unshare, why_not
@@ -216,3 +216,12 @@ def test_one_line_where_it_cannot_run(monkeypatch, change, says):
     monkeypatch.setattr(cluster.qemu, "memory_available", lambda: 10_000)
     monkeypatch.setattr(f"tests.lab.hypervisor.cluster.{change[0]}", change[1])
     assert cluster.why_not() == says.format(takes=2 * cluster.qemu.TAKES)
+
+
+def test_a_command_that_has_ended_leaves_no_file_open():
+    """A run has thousands of them on its nodes."""
+    process = serial.Process(["id"], lambda *_: None, None, subprocess.PIPE, subprocess.PIPE)
+    for letter, data in ((b"o", b"said\n"), (b"x", b"0"), (b"o", b""), (b"e", b"")):
+        process.receive(letter, data)
+    assert process.communicate() == ("said\n", "")
+    assert process.stdout.closed and process.stderr.closed
