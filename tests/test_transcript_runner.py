@@ -358,7 +358,8 @@ def test_a_command_within_a_sentence(read, text: str, kind: str, command: str):
     assert (found.kind, found.text, found.inline) == (kind, command, True)
 
 
-@pytest.mark.parametrize("text", ["`iptables`", "`/usr/sbin/iptables`", "`yes no`", "`LANG=C yes no`", "`ip daddr`{l=nft}", "`hosts: files`", "**nft list**"])
+@pytest.mark.parametrize("text", ["`iptables`", "`/usr/sbin/iptables`", "`yes no`", "`LANG=C yes no`",
+                                  "`ip daddr`{l=nft}", "`hosts: files`", "**nft list**"])
 def test_words_within_a_sentence_that_are_no_command(read, text: str):
     assert read(f"Say {text} to it.") == []
 

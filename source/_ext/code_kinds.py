@@ -88,7 +88,8 @@ def is_command(node: nodes.literal) -> bool:
     if any(name in node for name in ("run", "not-run", "tests")):
         return True
     program, _, arguments = ASSIGNMENTS.sub("", node.astext()).partition(" ")
-    return program.rpartition("/")[2] in PROGRAMS and bool(arguments) and node.get("language", "sh") in ("sh", "bash", "console")
+    return (program.rpartition("/")[2] in PROGRAMS and bool(arguments)
+            and node.get("language", "sh") in ("sh", "bash", "console"))
 
 
 def _block(node: nodes.Element, topology: str) -> CodeBlock:
