@@ -55,6 +55,7 @@ copybutton_here_doc_delimiter = "EOF"
 
 html_theme = "furo"
 html_title = "Securing Xen"
+html_favicon = "source/_static/favicon.svg"
 html_static_path = ["source/_static"]
 html_css_files = ["guide.css"]
 html_js_files = ["open_tab.js"]
