@@ -29,6 +29,7 @@ extensions = [
     "landing_page_first",
     "man_pages",
     "page_description",
+    "reader_values",
     "reread",
 ]
 source_suffix = {".md": "markdown"}
@@ -58,7 +59,6 @@ html_title = "Securing Xen"
 html_favicon = "source/_static/favicon.svg"
 html_static_path = ["source/_static"]
 html_css_files = ["guide.css"]
-html_js_files = ["open_tab.js"]
 html_theme_options = {"top_of_page_buttons": []}
 html_show_sourcelink = False
 html_copy_source = False
