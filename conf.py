@@ -30,6 +30,7 @@ extensions = [
     "man_pages",
     "page_description",
     "reader_values",
+    "downloads",
     "reread",
 ]
 source_suffix = {".md": "markdown"}
@@ -53,6 +54,7 @@ copybutton_prompt_text = r"[a-z_][a-z0-9_-]*@[a-z0-9-]+[#$] |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 copybutton_line_continuation_character = "\\"
 copybutton_here_doc_delimiter = "EOF"
+copybutton_copy_empty_lines = False
 
 html_theme = "furo"
 html_title = "Securing Xen"

@@ -42,7 +42,7 @@ def test_every_block_of_a_scenario_is_copied_without_prompts_and_output(visit, n
         return copied;
     }""")
     assert texts == [expected(block).rstrip("\n") for block in blocks]
-    transcript = page.locator("article .highlight-console").first
+    transcript = page.locator("p:not(.not-run) + .highlight-console").first
     assert copy(page, transcript) == texts[[block.kind for block in blocks].index("transcript")]
 
 
