@@ -31,6 +31,7 @@ extensions = [
     "page_description",
     "reader_values",
     "downloads",
+    "search_numbers",
     "reread",
 ]
 source_suffix = {".md": "markdown"}
