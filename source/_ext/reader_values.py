@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from code_kinds import PROMPT, CodeBlock, placed_blocks
 from docutils import nodes
@@ -244,11 +244,17 @@ def leave_out(app: Sphinx, doctree: nodes.document, page: str) -> None:
             panel.parent.remove(panel)
 
 
+def add_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """The script, where there is a panel."""
+    if doctree is not None and next(doctree.findall(Panel), None):
+        app.add_js_file("values.js", loading_method="defer")
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_node(Panel, html=(visit_panel, None))
     app.add_node(nodes.literal_block, override=True, html=(visit_literal_block, None))
     app.add_node(nodes.literal, override=True, html=(visit_literal, HTML5Translator.depart_literal))
     app.connect("doctree-read", mark_blocks)
     app.connect("doctree-resolved", leave_out)
-    app.add_js_file("values.js", loading_method="defer")
+    app.connect("html-page-context", add_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
