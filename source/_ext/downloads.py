@@ -69,22 +69,26 @@ def _link(page: str, target: str, text: str) -> nodes.raw:
                      format="html")
 
 
+class Archive(nodes.inline):
+    """The text that becomes the link to the archive."""
+
+
 class ArchiveRole(SphinxRole):
     """``{examples-archive}`TEXT```: a link to the archive where there are links; elsewhere the text alone."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [nodes.inline("", self.text, classes=["examples-archive"])], []
+        return [Archive("", self.text)], []
 
 
 def add_links(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Below each block that shows an example: a link to the file."""
-    if app.builder.name != "html":
-        return
-    for place in list(doctree.findall(lambda node: "examples-archive" in getattr(node, "attributes", {})
-                                      .get("classes", ()))):
-        place.replace_self(_link(page, ARCHIVE, place.astext()))
-    for block in list(doctree.findall(nodes.literal_block)):
-        file = Path(block.get("source", "")).resolve()
+    """Below each block that shows an example: a link to the file; other formats have no file to link to."""
+    links = app.builder.name == "html"
+    for block in list(doctree.findall(lambda node: isinstance(node, (nodes.literal_block, Archive)))):
+        if isinstance(block, Archive):
+            block.replace_self(_link(page, ARCHIVE, block.astext()) if links else nodes.Text(block.astext()))
+        if not links or "source" not in block:
+            continue
+        file = Path(block["source"]).resolve()
         if file.is_relative_to(EXAMPLES):
             shown = block.parent if "literal-block-wrapper" in block.parent.get("classes", []) else block
             link = _link(page, f"{FOLDER}/{file.relative_to(EXAMPLES)}", f"Download {file.name}")

@@ -123,6 +123,10 @@ def places_in(block: CodeBlock, topology: str) -> list[Place]:
     return [place for place in found if any(start <= place.start < end for start, end in parts)]
 
 
+PANEL = 'id="your-values"'
+"""What tells the panel in the HTML of a page."""
+
+
 class Panel(nodes.General, nodes.Element):
     """The place of the panel on a page, with the ``names`` of the parameters there."""
 
@@ -147,7 +151,7 @@ def mark_blocks(app: Sphinx, doctree: nodes.document) -> None:
         section.insert(1, Panel(names=[name for name in order if name in names]))
 
 
-TOKEN = re.compile(r"(<[^>]+>)|(&[^;]+;|[^<&])")
+TOKEN = re.compile(r"(<[^>]+>)|(&[^;]+;)|[^<&]+")
 
 
 def marked(html: str, found: list[Place]) -> str:
@@ -158,8 +162,12 @@ def marked(html: str, found: list[Place]) -> str:
     >>> marked('<span class="m">1</span>.<span class="m">2;</span>', [Place(0, 3, "x")])
     '<span class="m value" data-parameter="x">1.2</span><span class="m">;</span>'
     """
-    result, opened, at, coming, inside = [], [], 0, list(found), None
-    for tag, character in TOKEN.findall(html):
+    edges = [edge for place in found for edge in ((place.start, place), (place.end, None))]
+    result: list[str] = []
+    opened: list[str] = []
+    at, inside = 0, False
+    for match in TOKEN.finditer(html):
+        text, (tag, entity) = match[0], match.groups()
         if tag:
             if tag.startswith("</"):
                 opened.pop()
@@ -168,16 +176,23 @@ def marked(html: str, found: list[Place]) -> str:
             if not inside:
                 result.append(tag)
             continue
-        if coming and at == coming[0].start:
-            inside = coming.pop(0)
-            look = re.search(r'class="([^"]*)', opened[-1])[1] + " " if opened else ""
-            form = f' data-form="{inside.form}"' if inside.form else ""
-            result.append("</span>" * len(opened) + f'<span class="{look}value" data-parameter="{inside.name}"{form}>')
-        result.append(character)
-        at += 1
-        if inside and at == inside.end:
-            result.append("</span>" + "".join(opened))
-            inside = None
+        end = at + (1 if entity else len(text))
+        while edges and edges[0][0] < end:
+            edge, place = edges.pop(0)
+            result.append(text[:edge - at])
+            text, at = text[edge - at:], edge
+            if place:
+                look = re.search(r'class="([^"]*)', opened[-1])[1] + " " if opened else ""
+                form = f' data-form="{place.form}"' if place.form else ""
+                result += ["</span>" * len(opened),
+                           f'<span class="{look}value" data-parameter="{place.name}"{form}>']
+            else:
+                result += ["</span>", *opened]
+            inside = place is not None
+        result.append(text)
+        at = end
+    if inside:
+        result.append("</span>")
     return re.sub(r'<span class="[^"]*"></span>', "", "".join(result))
 
 
@@ -227,7 +242,7 @@ def visit_panel(translator: HTML5Translator, node: Panel) -> None:
         f'autocapitalize="off" spellcheck="false" aria-describedby="reason-{name}">'
         f'<span class="reason" id="reason-{name}" role="status"></span></p>\n' for name in node["names"])
     translator.body.append(
-        f'<details class="values" id="your-values" hidden data-parameters="{escape(json.dumps(values))}">\n'
+        f'<details class="values" {PANEL} hidden data-parameters="{escape(json.dumps(values))}">\n'
         '<summary>Your values</summary>\n'
         '<p>Enter them once: the commands and files of all pages then have them. They stay in this browser. What you '
         f'leave empty stays as it is in this guide, which is nobody\'s.</p>\n<form>\n{fields}'
@@ -246,7 +261,7 @@ def leave_out(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 def add_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """The script, where there is a panel."""
-    if doctree is not None and next(doctree.findall(Panel), None):
+    if PANEL in context.get("body", ""):
         app.add_js_file("values.js", loading_method="defer")
 
 

@@ -14,7 +14,7 @@ class SearchWithNumbers(SearchEnglish):
     """Sphinx's search in English, with numbers of two digits at least."""
 
     def word_filter(self, word: str) -> bool:
-        return super().word_filter(word) or (word.isdigit() and len(word) > 1)
+        return word not in self.stopwords and not (len(word) == 1 and word.isdigit())
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -6,6 +6,7 @@ what a reader sees is what was tested. This module only reads and checks.
 """
 from __future__ import annotations
 
+import functools
 import ipaddress
 import tomllib
 from dataclasses import dataclass, field
@@ -104,6 +105,7 @@ def load(scenario: str) -> Topology:
     return parse((EXAMPLES / scenario / "topology.toml").read_text(encoding="utf-8"), scenario)
 
 
+@functools.cache
 def parse(text: str, name: str) -> Topology:
     """Read a topology from TOML text; see :func:`load`."""
     try:
