@@ -14,6 +14,7 @@ VENV := .venv/requirements.lock.installed
 HTML := build/html/index.html
 PDF := build/pdf/securing-xen.pdf
 MAN := build/man/securing-xen.7
+BROWSER := .venv/requirements-browser.lock.installed
 # Folders are listed too: they are younger than the results once a file in them is gone.
 SOURCES := $(VENV) conf.py $(wildcard build/evidence.json) \
 	$(shell find source examples latex tests/lab tests/transcripts -not -path "*__pycache__*")
@@ -24,7 +25,7 @@ sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) 
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all help html pdf man test test-xen xen-shell update mutants convert bench linkcheck live clean
+.PHONY: all help html pdf man test test-browser test-xen xen-shell update mutants convert bench linkcheck live clean
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
 	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
@@ -43,6 +44,10 @@ man: $(MAN)  ## build/man/*.7
 test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true
 	@$(PYTHON) -m pytest $(if $(PAGE),--quiet -k test_page --page $(PAGE) tests/test_transcripts.py,--numprocesses 6 --dist worksteal)
+
+test-browser: html $(BROWSER)  ## build the pages, then look at them in Chromium, as readers do
+	@./install-packages.sh browser || true
+	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal tests/browser
 
 test-xen: $(VENV)  ## run what needs a hypervisor, on real Xen nodes in QEMU (some GB of memory; the first time, downloads)
 	@./install-packages.sh xen
@@ -84,6 +89,11 @@ $(VENV): requirements.lock
 	@echo 'Installing requirements.lock into .venv/'
 	@python3 -m venv --clear .venv
 	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(BROWSER): requirements-browser.lock $(VENV)
+	@echo 'Installing requirements-browser.lock into .venv/'
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-browser.lock
 	@touch $@
 
 $(HTML): $(SOURCES)

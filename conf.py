@@ -29,6 +29,9 @@ extensions = [
     "landing_page_first",
     "man_pages",
     "page_description",
+    "reader_values",
+    "downloads",
+    "search_numbers",
     "reread",
 ]
 source_suffix = {".md": "markdown"}
@@ -52,12 +55,13 @@ copybutton_prompt_text = r"[a-z_][a-z0-9_-]*@[a-z0-9-]+[#$] |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 copybutton_line_continuation_character = "\\"
 copybutton_here_doc_delimiter = "EOF"
+copybutton_copy_empty_lines = False
 
 html_theme = "furo"
 html_title = "Securing Xen"
+html_favicon = "source/_static/favicon.svg"
 html_static_path = ["source/_static"]
 html_css_files = ["guide.css"]
-html_js_files = ["open_tab.js"]
 html_theme_options = {"top_of_page_buttons": []}
 html_show_sourcelink = False
 html_copy_source = False

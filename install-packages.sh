@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Usage: install-packages.sh TASK, where TASK is venv, pdf, test, xen or bench.
+# Usage: install-packages.sh TASK, where TASK is venv, pdf, test, browser, xen or bench.
 # As root, installs the distribution packages that the task needs and that are missing. Without root, says in one
 # line what is left out and which command installs it, and exits with status 1.
 set -eu
@@ -17,6 +17,11 @@ test)
     what='the tests that use these programs'
     set -- conntrack iproute2 iptables kmod man-db mandoc netcat-openbsd nftables openssh-client openssh-server \
         openssl poppler-utils procps shellcheck systemd tcpdump util-linux wireguard-go wireguard-tools ;;
+browser)
+    what='the tests in a browser'
+    # Ubuntu has Chromium only as a snap, which cannot be driven from outside: there, install Google Chrome.
+    if command -v google-chrome >/dev/null; then exit; fi
+    set -- chromium ;;
 xen)
     what='the tests on real Xen nodes'
     set -- cpio debian-archive-keyring dpkg e2fsprogs gcc iproute2 iptables kmod libc6-dev mmdebstrap netcat-openbsd \
@@ -25,7 +30,7 @@ bench)
     what='the comparison with pandoc'
     set -- pandoc ;;
 *)
-    echo "usage: $0 venv|pdf|test|xen|bench" >&2
+    echo "usage: $0 venv|pdf|test|browser|xen|bench" >&2
     exit 2 ;;
 esac
 

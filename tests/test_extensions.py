@@ -259,9 +259,10 @@ def test_attackers_differ_by_more_than_colour(scenario: str):
         assert "stroke-dasharray" in style.partition(".attacker")[2].partition("}")[0]
 
 
+@pytest.mark.parametrize("view", ["", "before", "after"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_nothing_in_the_picture_overlaps_or_sticks_out(scenario: str):
-    svg = _svg(scenario)
+def test_nothing_in_the_picture_overlaps_or_sticks_out(scenario: str, view: str):
+    svg = _svg(scenario, view)
     width, height = (float(svg.get(side)) for side in ("width", "height"))
     boxes = [tuple(float(r.get(k)) for k in ("x", "y", "width", "height")) for r in svg.findall("{*}rect")]
     for x, y, w, h in boxes:
@@ -272,6 +273,44 @@ def test_nothing_in_the_picture_overlaps_or_sticks_out(scenario: str):
         x, y, length = float(text.get("x")), float(text.get("y")), len(text.text) * topology_picture.LETTER
         left = x - {"start": 0, "middle": length / 2, "end": length}[text.get("text-anchor")]
         assert left >= 0 and left + length <= width and 8 <= y <= height, text.text
+    for line in svg.findall("{*}polyline"):
+        for x, y in (map(float, point.split(",")) for point in line.get("points").split()):
+            assert 0 <= x <= width and 0 <= y <= height, line.get("class")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_paths_are_drawn_as_far_as_they_get(scenario: str):
+    paths = load(scenario).paths
+    stopped = sum(bool(path.stopped_by) for path in paths)
+    assert 0 < stopped < len(paths)
+    for view, kind, other in (("before", "open", "stopped"), ("after", "stopped", "open")):
+        svg = _svg(scenario, view)
+        legend = 1
+        drawn = [line.get("class") for line in svg.findall("{*}polyline") if line.get("class").startswith("path ")]
+        assert drawn.count(f"path {kind}") == stopped + legend and f"path {other}" not in drawn
+        assert drawn.count("path wanted") == len(paths) - stopped + legend
+        marks = [mark.get("class") for mark in svg.findall("{*}path")]
+        assert marks.count("cross") == (stopped + legend if view == "after" else 0)
+        assert len(marks) == len(drawn)
+        assert topology_picture.LEGEND[kind] in [text.text for text in svg.findall("{*}text")]
+
+
+def test_paths_differ_by_more_than_colour():
+    for style in (topology_picture.PRINT_STYLE, (guide.ROOT / "source/_static/guide.css").read_text()):
+        dashes = [re.search(rf"\.{kind}\s*{{[^}}]*stroke-dasharray:\s*([\d ]+)", style)
+                  for kind in ("stopped", "wanted")]
+        assert all(dashes) and dashes[0][1] != dashes[1][1]
+        assert not re.search(r"\.open\s*{[^}]*dasharray", style)
+
+
+def test_a_path_is_told_in_words_in_every_format(built: Built):
+    man = built.man("securing-xen-isolated-management-network.7")
+    assert in_order(man, "Without the rules outsider reaches port 8002 of node-a; guest-a",
+                    "With the rules outsider is stopped by node-a; guest-a is stopped by node-a; "
+                    "node-b reaches port 8002 of node-a by eth1.")
+    for view in ("before", "after"):
+        description = next(child for child in _svg("isolated-management-network", view) if child.tag.endswith("desc"))
+        assert (f"outsider {'reaches' if view == 'before' else 'is stopped'}") in description.text
 
 
 def test_the_picture_can_be_heard():
@@ -289,8 +328,10 @@ def test_each_format_has_the_picture_or_its_words(built: Built):
     assert '<svg xmlns="http://www.w3.org/2000/svg"' in built.html("scenarios/isolated-management-network")
     man = built.man("securing-xen-isolated-management-network.7")
     assert "guest-a Guest on node-a, an attacker: eth0 (203.0.113.101/24 and 2001:db8:2::101/64), on" in man
-    assert "{topology-isolated-management-network.pdf}" in built.latex()
-    assert (built.build / "latex/topology-isolated-management-network.pdf").read_bytes().startswith(b"%PDF")
+    for view in ("before", "after"):
+        name = f"topology-isolated-management-network-{view}.pdf"
+        assert f"{{{name}}}" in built.latex()
+        assert (built.build / "latex" / name).read_bytes().startswith(b"%PDF")
 
 
 def test_the_parameters_are_listed(built: Built):
@@ -322,8 +363,8 @@ def test_a_topology_that_cannot_be_built_is_an_error(tmp_path: Path, monkeypatch
     assert re.search(r"index.md:3: ERROR: broken: ", capsys.readouterr().err)
 
 
-def _svg(scenario: str) -> ET.Element:
-    return ET.fromstring(topology_picture.draw(load(scenario)))
+def _svg(scenario: str, view: str = "") -> ET.Element:
+    return ET.fromstring(topology_picture.draw(load(scenario), view=view))
 
 
 def _apart(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

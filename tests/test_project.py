@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCKS = {name: (ROOT / name).read_text() for name in ["requirements.lock", "requirements-browser.lock"]}
 README = (ROOT / "README.md").read_text()
 NOT_OURS = {".git", ".venv", "build"}
 
@@ -31,11 +31,13 @@ def files() -> list[Path]:
 
 def test_lock_file_has_what_pyproject_asks_for() -> None:
     """uv notes under each package which group asked for it, so no network is needed to compare the two."""
-    locked = {}
-    for entry in re.split(r"\n(?=\S)", LOCK):
+    locked: dict[str, tuple[str, set[str]]] = {}
+    for entry in re.split(r"\n(?=\S)", "\n".join(LOCKS.values())):
         if pinned := re.match(r"([\w.-]+)==([\w.]+)", entry):
             groups = set(re.findall(r"\(pyproject\.toml:(\w+)\)", entry))
-            locked[canonicalize_name(pinned[1])] = (pinned[2], groups)
+            version, others = locked.get(canonicalize_name(pinned[1]), (pinned[2], set()))
+            assert version == pinned[2], f"{pinned[1]}: the lock files do not agree"
+            locked[canonicalize_name(pinned[1])] = (version, groups | others)
     asked = {
         (canonicalize_name(requirement.name), group): requirement
         for group, lines in PROJECT["dependency-groups"].items()
@@ -46,12 +48,13 @@ def test_lock_file_has_what_pyproject_asks_for() -> None:
         assert requirement.specifier.contains(locked[name][0]), requirement
 
 
-def test_lock_file_has_hashes_and_no_source_but_pypi() -> None:
-    entries = [entry for entry in re.split(r"\n(?=\S)", LOCK) if "==" in entry]
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_file_has_hashes_and_no_source_but_pypi(name: str) -> None:
+    entries = [entry for entry in re.split(r"\n(?=\S)", LOCKS[name]) if "==" in entry]
     assert entries
     for entry in entries:
         assert "--hash=sha256:" in entry, entry
-    assert not re.search(r"index|find-links|://|@ |file:", LOCK)
+    assert not re.search(r"index|find-links|://|@ |file:", LOCKS[name])
 
 
 def test_help_says_that_packages_get_installed_then_lists_the_tasks() -> None:
@@ -211,7 +214,7 @@ def test_ci_runs_the_commands_of_the_readme_as_root() -> None:
     commands = re.findall(r"^(make[ a-z]*?) +#", README, re.MULTILINE)
     assert commands == ["make", "make test"]
     lines = (ROOT / ".ci/run").read_text().splitlines()
-    assert set(commands) <= set(lines)
+    assert {*commands, "make test-browser"} <= set(lines)
     assert lines[-1] == "make test"
     assert "export CI=true" in lines
     workflow = yaml.safe_load((ROOT / ".github/workflows/guide.yml").read_text())

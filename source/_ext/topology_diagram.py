@@ -13,6 +13,7 @@ from pathlib import Path
 
 import topology_picture
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxTranslator
@@ -44,7 +45,12 @@ class _TopologyDirective(SphinxDirective):
 
 
 class TopologyDirective(_TopologyDirective):
-    """``{topology} SCENARIO``: the picture of a scenario's networks and hosts."""
+    """``{topology} SCENARIO``: the picture of a scenario's networks and hosts, without its rules and with them.
+
+    Where ``:plain:`` is set, or the topology names no paths, it is one picture, of the networks and hosts alone.
+    """
+
+    option_spec = {"plain": directives.flag}
 
     def show(self, topology: Topology) -> list[nodes.Node]:
         words = nodes.definition_list("", *(
@@ -52,7 +58,8 @@ class TopologyDirective(_TopologyDirective):
                 "", nodes.term("", term), nodes.definition("", nodes.paragraph("", sentence)))
             for term, sentence in topology_picture.in_words(topology)
         ))
-        return [topology_diagram("", words, scenario=topology.name)]
+        views = list(topology_picture.TITLES) if topology.paths and "plain" not in self.options else [""]
+        return [topology_diagram("", words, scenario=topology.name, views=views)]
 
 
 class ParametersDirective(_TopologyDirective):
@@ -74,19 +81,22 @@ def _row(*cells: nodes.Node) -> nodes.row:
 
 def visit_html(translator: HTML5Translator, node: topology_diagram) -> None:
     """The picture itself. Where the screen is narrow its frame can be scrolled, with the keyboard too."""
-    svg = topology_picture.draw(load(node["scenario"]))
-    translator.body.append(f'<div class="topology" tabindex="0">{svg}</div>\n')
+    topology = load(node["scenario"])
+    pictures = "\n".join(f'<div class="topology" tabindex="0">{topology_picture.draw(topology, view=view)}</div>'
+                         for view in node["views"])
+    translator.body.append(f'<div class="topologies">{pictures}</div>\n')
     raise nodes.SkipNode
 
 
 def visit_latex(translator: LaTeXTranslator, node: topology_diagram) -> None:
     """The picture as a PDF in the output folder. Raises ExtensionError where rsvg-convert is missing."""
-    name = f"topology-{node['scenario']}"
-    svg = topology_picture.draw(load(node["scenario"]), topology_picture.PRINT_STYLE)
-    _to_pdf(svg, Path(translator.builder.outdir) / f"{name}.pdf")
-    translator.body.append(
-        "\n\n\\begin{center}\n\\noindent\\includegraphics[width=0.75\\linewidth,height=0.85\\textheight,"
-        f"keepaspectratio]{{{name}.pdf}}\n\\end{{center}}\n\n")
+    for view in node["views"]:
+        name = "-".join(filter(None, ["topology", node["scenario"], view]))
+        svg = topology_picture.draw(load(node["scenario"]), topology_picture.PRINT_STYLE, view)
+        _to_pdf(svg, Path(translator.builder.outdir) / f"{name}.pdf")
+        translator.body.append(
+            "\n\n\\begin{center}\n\\noindent\\includegraphics[width=0.75\\linewidth,height=0.85\\textheight,"
+            f"keepaspectratio]{{{name}.pdf}}\n\\end{{center}}\n\n")
     raise nodes.SkipNode
 
 

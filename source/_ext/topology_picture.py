@@ -5,19 +5,25 @@ Networks are bands, one below the other: the farther a packet from there has to 
 higher. A host stands above the nearest network that it is on, the nodes stand below theirs. A node is drawn
 as it is built: its outside card is a port of the bridge, and the guest hangs on that bridge by its vif.
 
+The paths of a topology are drawn upon it, ``before`` the rules and ``after``: an attacker's goes on, as a line drawn
+through, or is dotted and ends at a cross; one that is wanted is dashed. A legend says so.
+
 Only classes are drawn, no colours: in HTML the style sheet of the guide gives them (so that dark mode works),
 in the PDF :data:`PRINT_STYLE` does.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
-from tests.lab.topology import Host, Interface, Network, Topology
+from tests.lab.topology import Host, Interface, Network, Path, Topology
 
 ATTACKERS = ("outsider", "guest")
-BOX, GAP, PAD, LINE, WIRE = 178, 16, 7, 13, 24
-"""Width of a host's box, space between boxes, space within them, height of a line, length of a wire."""
+FORWARDING = ("router", "border firewall")
+BOX, GAP, PAD, LINE, WIRE, LANE = 178, 16, 7, 13, 24, 7
+"""Width of a host's box, space between boxes, space within them, height of a line, length of a wire, width of the lane
+of a path."""
 LETTER = 6.1
 """Width of a letter of the addresses, which are set in a fixed width font of 10 units."""
 PRINT_STYLE = """
@@ -27,7 +33,15 @@ text{font:11px 'DejaVu Sans',sans-serif;fill:#000}
 .host,.bridge{fill:#fff;stroke:#333}.node{fill:#f2f2f2}
 .attacker{stroke:#a00000;stroke-width:2;stroke-dasharray:5 3}
 .network{fill:#dce6f2;stroke:#335}.wire{stroke:#333;stroke-width:1.5;fill:none}
+.path{fill:none;stroke-width:3}.head{stroke:none}
+.open{stroke:#a00000}.head.open{fill:#a00000}.stopped{stroke:#a00000;stroke-dasharray:1 5;stroke-linecap:round}
+.wanted{stroke:#00529b;stroke-dasharray:9 4}.head.wanted{fill:#00529b}.cross{stroke:#a00000;stroke-width:3;fill:none}
 """
+TITLES = {"before": "Without the rules", "after": "With the rules"}
+"""The two pictures of a topology that has paths."""
+LEGEND = {"open": "an attacker gets through", "stopped": "an attacker is stopped",
+          "wanted": "goes through, as it should"}
+"""What the ways to draw a path mean."""
 
 
 @dataclass
@@ -65,7 +79,18 @@ def in_words(topology: Topology) -> list[tuple[str, str]]:
         on = f" on {host.node}" if host.node else ""
         what = f"{host.role}{on}" + (", an attacker" if host.role in ATTACKERS else "")
         hosts.append((host.name, f"{what[0].upper()}{what[1:]}: {ends}."))
-    return networks + hosts
+    return networks + hosts + paths_in_words(topology)
+
+
+def paths_in_words(topology: Topology) -> list[tuple[str, str]]:
+    """Who gets where without the rules and with them; nothing where the topology names no paths."""
+    def sentence(path: Path, after: bool) -> str:
+        by = f" by {path.interface}" if path.interface else ""
+        if after and path.stopped_by:
+            return f"{path.source} is stopped by {path.stopped_by}"
+        return f"{path.source} reaches port {path.port} of {path.target}{by}"
+    return [(title, "; ".join(sentence(path, view == "after") for path in topology.paths) + ".")
+            for view, title in TITLES.items() if topology.paths]
 
 
 def _end_in_words(topology: Topology, interface: Interface) -> str:
@@ -78,17 +103,24 @@ def _end_in_words(topology: Topology, interface: Interface) -> str:
     return f"{interface.name} ({addresses}) to {network}"
 
 
-def draw(topology: Topology, style: str = "") -> str:
-    """The picture as one ``<svg>`` element, with title and description for those who cannot see it."""
-    return _Picture(topology).svg(style)
+def draw(topology: Topology, style: str = "", view: str = "") -> str:
+    """The picture as one ``<svg>`` element, with title and description for those who cannot see it.
+
+    ``view`` is ``before`` or ``after``, for the paths without the rules or with them.
+    """
+    return _Picture(topology, view).svg(style)
 
 
 class _Picture:
     """Lays the topology out from top to bottom, collecting the pieces of the SVG on the way."""
 
-    def __init__(self, topology: Topology) -> None:
-        self.topology = topology
+    def __init__(self, topology: Topology, view: str) -> None:
+        self.topology, self.view = topology, view
         self.shapes: list[str] = []
+        self.paths: list[str] = []
+        self.texts: list[str] = []
+        #: Where the wire of a host's interface leaves it, and where it meets the band.
+        self.ends: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.bands: dict[str, Box] = {}
         self.nodes = [host for host in topology.hosts.values() if host.role == "node"]
         self.levels, self.below = self._levels()
@@ -96,6 +128,9 @@ class _Picture:
         self.width = _span(max(len(self.nodes), *map(len, rows.values()))) + 2
         boxes: list[tuple[Host, Box]] = []
         y = 1.0
+        if view:
+            self._text(self.width / 2, y + LINE, TITLES[view], "name", "middle")
+            y += LINE + WIRE / 2
         for level in sorted(rows, reverse=True):
             height = max((_host_height(host) for host in rows[level]), default=-WIRE)
             boxes += [(host, Box(x, y + height - _host_height(host), BOX, _host_height(host)))
@@ -111,6 +146,9 @@ class _Picture:
         self.height = y + 1
         for host, box in boxes:
             (self._draw_node if host.role == "node" else self._draw_host)(host, box)
+        if view:
+            self._draw_paths()
+            self._draw_legend()
 
     def _levels(self) -> tuple[dict[str, int], list[str]]:
         """How many routers each network is away from the nodes' bridges, and the networks of nodes only."""
@@ -146,10 +184,11 @@ class _Picture:
         """Draw networks side by side; returns where they end."""
         width = (self.width - 2 - GAP * (len(names) - 1)) / len(names)
         texts = [_band_lines(self.topology.networks[name], width) for name in names]
-        height = max(map(len, texts)) * LINE + PAD
+        lanes = len(self.topology.paths) * LANE if self.view else 0
+        height = max(map(len, texts)) * LINE + PAD + lanes
         for i, (name, (title, *prefixes)) in enumerate(zip(names, texts, strict=True)):
             self.bands[name] = band = Box(1 + i * (width + GAP), y, width, height)
-            self._rectangle(band, "network", radius=height / 2 if len(prefixes) == 1 else 14)
+            self._rectangle(band, "network", radius=min(height / 2, 18) if len(prefixes) == 1 else 14)
             self._text(band.middle, y + LINE, title, "network-name", "middle")
             for j, prefix in enumerate(prefixes, 2):
                 self._text(band.middle, y + j * LINE, prefix, "address", "middle")
@@ -166,7 +205,7 @@ class _Picture:
             wires.sort(key=lambda i: self.bands[i.network].x)
             for n, interface in enumerate(wires, 1):
                 x = box.x + n * BOX / (len(wires) + 1)
-                self._wire(x, box.y if up else box.bottom, self.bands[interface.network], interface.name)
+                self._wire(x, box.y if up else box.bottom, host, interface)
 
     def _node_height(self, node: Host) -> float:
         height = LINE + PAD
@@ -190,13 +229,13 @@ class _Picture:
         y = box.bottom - PAD - LINE * sum(len(i.addresses) for i in cards)
         for n, interface in enumerate(cards, 1):
             y = self._addresses(box, y, interface)
-            self._wire(box.x + n * BOX / (len(cards) + 1), box.bottom, self.bands[interface.network],
-                       interface.name)
+            self._wire(box.x + n * BOX / (len(cards) + 1), box.bottom, node, interface)
         y = box.y + LINE + PAD
         for bridge in (i for i in node.interfaces.values() if i.uplink):
             inner = Box(box.x + PAD, y + PAD, BOX - 2 * PAD, LINE * (1 + len(bridge.addresses)) + PAD)
             self._line([(inner.middle, inner.y), (inner.middle, box.y)])
-            self._wire(inner.middle, box.y, self.bands[bridge.network], bridge.uplink)
+            self._wire(inner.middle, box.y, node, bridge)
+            self.ends[node.name, bridge.name].insert(0, (inner.middle, inner.y))
             self._rectangle(inner, "bridge", radius=2)
             self._text(inner.x + PAD, inner.y + LINE, bridge.name, "name")
             self._text(inner.x + inner.width - PAD, inner.y + LINE, "bridge", "role", "end")
@@ -208,6 +247,7 @@ class _Picture:
             for guest, interface in self._guests(node, bridge.name):
                 frame = Box(inner.x, y + WIRE, inner.width, _host_height(guest))
                 self._line([(frame.middle, y), (frame.middle, frame.y)])
+                self.ends[guest.name, interface.name] = [(frame.middle, frame.y), (frame.middle, y)]
                 self._text(frame.middle + 4, frame.y - 8, interface.vif, "port")
                 self._rectangle(frame, "host attacker")
                 self._addresses(frame, self._heading(frame, guest), interface)
@@ -225,12 +265,15 @@ class _Picture:
             self._text(box.x + box.width - PAD, y, address, "address", "end")
         return y
 
-    def _wire(self, x: float, y: float, band: Box, port: str) -> None:
+    def _wire(self, x: float, y: float, host: Host, interface: Interface) -> None:
         """A wire from the edge of a box to a network above or below it, the name of its port beside it."""
+        band, port = self.bands[interface.network], interface.uplink or interface.name
         end = band.bottom if band.y < y else band.y
         inside = min(max(x, band.x + 14), band.x + band.width - 14)
         bend = end + (y - end) / 4  # clear of the port's name
-        self._line([(x, y), (x, end)] if inside == x else [(x, y), (x, bend), (inside, bend), (inside, end)])
+        points = [(x, y), (x, end)] if inside == x else [(x, y), (x, bend), (inside, bend), (inside, end)]
+        self._line(points)
+        self.ends[host.name, interface.name] = points
         self._text(x + 4, y - 5 if end < y else y + 12, port, "port")
 
     def _line(self, points: list[tuple[float, float]]) -> None:
@@ -242,20 +285,91 @@ class _Picture:
                            f'height="{box.height:g}" rx="{radius:g}"/>')
 
     def _text(self, x: float, y: float, text: str, kind: str, anchor: str = "start") -> None:
-        self.shapes.append(
+        self.texts.append(
             f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>')
 
+    def _draw_paths(self) -> None:
+        for i, path in enumerate(self.topology.paths):
+            kind = "wanted" if not path.stopped_by else "open" if self.view == "before" else "stopped"
+            self._arrow(self._way(path, i, kind == "stopped"), kind)
+
+    def _way(self, path: Path, lane: int, stopped: bool) -> list[tuple[float, float]]:
+        """The corners of a path, a little beside the wires and below the names of networks, as far as it gets."""
+        aside = (lane - (len(self.topology.paths) - 1) / 2) * LANE
+        source, target = self.topology.hosts[path.source], self.topology.hosts[path.target]
+        arrival = path.interface or next(iter(target.interfaces))
+        if source.node == target.name:
+            (x, start), (_, end) = self.ends[source.name, next(iter(source.interfaces))]
+            return [(x + aside, start), (x + aside, (start + end) / 2 if stopped else end)]
+        hops = self._hops(source, target.interfaces[arrival].network)
+        points: list[tuple[float, float]] = []
+        for leaving, (host, entering) in pairwise([(source, ""), *hops, (target, arrival)]):
+            name, network = leaving[0].name, self.topology.hosts[host.name].interfaces[entering].network
+            out = next(i.name for i in leaving[0].interfaces.values() if i.network == network)
+            band = self.bands[network]
+            y = band.bottom - (lane + 1) * LANE
+            there, here = self.ends[name, out], self.ends[host.name, entering]
+            points += [*there, (there[-1][0], y), (here[-1][0], y), *reversed(here)]
+            if stopped and host.name == path.stopped_by:
+                # At the edge of that host: a bridge within it, at which the wire ends, is farther in.
+                edge = here[1] if host.interfaces[entering].uplink else here[0]
+                points = points[:points.index(edge) + 1]
+                break
+        return [(x + aside, y) for x, y in points]
+
+    def _hops(self, source: Host, network: str) -> list[tuple[Host, str]]:
+        """The hosts that forward on the way to a network, each with the interface that it is entered by."""
+        ways: list[tuple[Host, list[tuple[Host, str]]]] = [(source, [])]
+        for host, hops in ways:
+            networks = {interface.network for interface in host.interfaces.values()}
+            if network in networks:
+                return hops
+            ways += [(other, [*hops, (other, interface.name)]) for other in self.topology.hosts.values()
+                     if other.role in FORWARDING and other not in [host for host, _ in hops]
+                     for interface in other.interfaces.values() if interface.network in networks]
+        raise LookupError(f"{self.topology.name}: no way from {source.name} to {network}")
+
+    def _arrow(self, points: list[tuple[float, float]], kind: str) -> None:
+        """A line with a head at its end, or a cross where it is stopped."""
+        (x0, y0), (x, y) = points[-2:]
+        up = 1 if y0 > y else -1
+        if kind == "stopped":
+            cross = f"M{x - 5:g},{y - 5:g}l10,10m0,-10l-10,10"
+            mark = f'<path class="cross" d="{cross}"/>'
+        else:
+            mark = f'<path class="head {kind}" d="M{x:g},{y:g}l-5,{9 * up:g}h10z"/>'
+            points = [*points[:-1], (x, y + 7 * up)]
+        line = " ".join(f"{x:g},{y:g}" for x, y in points)
+        self.paths += [f'<polyline class="path {kind}" points="{line}"/>', mark]
+
+    def _draw_legend(self) -> None:
+        kinds = ["stopped" if self.view == "after" else "open", "wanted"]
+        for kind in kinds:
+            y = self.height + LINE
+            end = f'<path class="cross" d="M41,{y - 5:g}l10,10m0,-10l-10,10"/>' if kind == "stopped" else (
+                f'<path class="head {kind}" d="M51,{y:g}l-9,-5v10z"/>')
+            self.paths += [f'<polyline class="path {kind}" points="6,{y:g} 43,{y:g}"/>', end]
+            self._text(60, y + 4, LEGEND[kind], "legend")
+            self.height += LINE + PAD
+        self.height += 1
+
     def svg(self, style: str) -> str:
-        name = f"topology-{self.topology.name}"
-        words = " ".join(f"{term}: {sentence}" for term, sentence in in_words(self.topology))
+        name = "-".join(filter(None, ["topology", self.topology.name, self.view]))
+        title = ": ".join([self.topology.title, *filter(None, [TITLES.get(self.view)])])
+        said = in_words(self.topology)
+        if self.view:
+            said = [(term, sentence) for term, sentence in said if term == TITLES[self.view]]
+        words = " ".join(f"{term}: {sentence}" for term, sentence in said)
         return "\n".join([
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height:g}" '
             f'width="{self.width:g}" height="{self.height:g}" role="img" '
             f'aria-labelledby="{name}-title" aria-describedby="{name}-words">',
-            f'<title id="{name}-title">{escape(self.topology.title)}: networks and hosts</title>',
+            f'<title id="{name}-title">{escape(title)}: networks and hosts</title>',
             f'<desc id="{name}-words">{escape(words)}</desc>',
             *([f"<style>{style}</style>"] if style else []),
             *self.shapes,
+            *self.paths,
+            *self.texts,
             "</svg>",
         ])
 

@@ -6,6 +6,7 @@ Run by ``make bench``.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,45 @@ def measure() -> dict[str, float]:
             ]:
                 seconds.setdefault(name, []).append(build(builder, Path(folder)))
     return {name: median(values) for name, values in seconds.items()}
+
+
+PLAIN = """
+extensions = ["myst_parser", "sphinx_tabs.tabs"]
+html_theme = "furo"
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_ambiguous"]
+"""
+"""The settings of a guide without extensions of its own."""
+
+
+def without_our_words(page: str) -> str:
+    """A page without the directives, roles, options and languages of our extensions."""
+    page = re.sub(r"(?ms)^:::\{(topology|parameters|conversion-report)\}.*?^:::$", "", page)
+    page = re.sub(r"(?ms)^```\{(evidence|chapter-map)\}.*?^```$", "", page)
+    page = re.sub(r"\{(?:run|tested|not-run)\}`([^`]*?)\s<[^<>`]*>`", r"`\1`", page)
+    page = re.sub(r"\{examples-archive\}`([^`]*)`", r"\1", page)
+    page = re.sub(r"(?m)^:(not-run|xen):.*\n", "", page)
+    return re.sub(r"(?m)(:language: |\{code-block\} |`\{l=)(nft|iptables|sxp)\b", r"\1text", page)
+
+
+def beside_plain() -> None:
+    """Print what the site takes beside the same pages without our extensions and what they add."""
+    def plain(folder: Path) -> float:
+        shutil.copytree(ROOT / "examples", folder / "examples")
+        shutil.copytree(ROOT / "source", folder / "source", ignore=shutil.ignore_patterns("_*"))
+        for file in (folder / "source").rglob("*.md"):
+            file.write_text(without_our_words(file.read_text(encoding="utf-8")), encoding="utf-8")
+        (folder / "source/conf.py").write_text(PLAIN)
+        return seconds_of([sys.executable, "-m", "sphinx", "-qnW", "-d", folder / "plain-doctrees", "-b", "html",
+                           folder / "source", folder / "plain"])
+
+    runs = []
+    for _ in range(2 * REPEATS - 1):
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append((build("html", Path(folder)), plain(Path(folder))))
+    ratio, seconds = median(ours / other for ours, other in runs), median(ours for ours, _ in runs)
+    print(f"{ratio:5.2f} of Sphinx, MyST, sphinx-tabs and the theme alone: html, clean ({seconds:.2f} s)")
 
 
 PARSE = """
@@ -110,6 +150,7 @@ def main() -> None:
     clean = seconds["html, clean"]
     for name, value in seconds.items():
         print(f"{value / clean:5.2f} of a clean html build: {name} ({value:.2f} s)")
+    beside_plain()
     converter()
     start.main()
 

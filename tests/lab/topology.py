@@ -6,6 +6,7 @@ what a reader sees is what was tested. This module only reads and checks.
 """
 from __future__ import annotations
 
+import functools
 import ipaddress
 import tomllib
 from dataclasses import dataclass, field
@@ -70,14 +71,29 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Path:
+    """A connection that somebody tries; ``stopped_by`` is the host whose rules stop it, empty where they let it pass.
+
+    The address is that of the target's ``interface``, or else of its first.
+    """
+
+    source: str
+    target: str
+    port: int
+    interface: str = ""
+    stopped_by: str = ""
+
+
+@dataclass(frozen=True)
 class Topology:
-    """One scenario's networks and hosts, and the parameters a reader changes."""
+    """One scenario's networks and hosts, the parameters a reader changes, and the paths that the rules are about."""
 
     name: str
     title: str
     networks: dict[str, Network]
     hosts: dict[str, Host]
     parameters: dict[str, str | int] = field(default_factory=dict)
+    paths: tuple[Path, ...] = ()
 
 
 def load(scenario: str) -> Topology:
@@ -89,6 +105,7 @@ def load(scenario: str) -> Topology:
     return parse((EXAMPLES / scenario / "topology.toml").read_text(encoding="utf-8"), scenario)
 
 
+@functools.cache
 def parse(text: str, name: str) -> Topology:
     """Read a topology from TOML text; see :func:`load`."""
     try:
@@ -110,7 +127,8 @@ def parse(text: str, name: str) -> Topology:
             )
             for key, value in data["hosts"].items()
         }
-        topology = Topology(name, data["title"], networks, hosts, data.get("parameters", {}))
+        paths = tuple(Path(**path) for path in data.get("paths", ()))
+        topology = Topology(name, data["title"], networks, hosts, data.get("parameters", {}), paths)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise TopologyError(f"{name}: {error}") from error
     _check(topology)
@@ -136,6 +154,12 @@ def _check(topology: Topology) -> None:
                     raise TopologyError(f"{where}: {error}") from error
                 if not inside:
                     raise TopologyError(f"{where}: {address} is not in the network {network.name}")
+
+
+    for path in topology.paths:
+        for name in filter(None, (path.source, path.target, path.stopped_by)):
+            if name not in topology.hosts:
+                raise TopologyError(f"{topology.name}: a path names {name!r}, which is no host")
 
 
 def _network_of(topology: Topology, host: Host, interface: Interface, where: str) -> str:
