@@ -20,6 +20,7 @@ path check and the routes; not XDP, tc, eBPF, IPVS, switches or other hosts.
 import argparse
 import bisect
 import errno
+import gc
 import ipaddress
 import itertools
 import json
@@ -110,6 +111,9 @@ def intersection(one, other):
     """
     if not one or not other:
         return []
+    for some, whole in ((one, other), (other, one)):
+        if len(whole) == 2 and whole[0] <= some[0] and some[-1] <= whole[1]:
+            return some
     begins = sorted(one[::2] + other[::2])
     ends = sorted(one[1::2] + other[1::2])
     return [x for b, e in zip(itertools.islice(begins, 1, None), ends) if b < e for x in (b, e)]
@@ -131,7 +135,9 @@ def complement(flat, end):
 
 def without(one, other, end):
     """What is in the first set and not in the second."""
-    return intersection(one, complement(other, end)) if other else one
+    if not other or not one or one[-1] <= other[0] or other[-1] <= one[0]:
+        return one
+    return [] if one is other else intersection(one, complement(other, end))
 
 
 def size(flat):
@@ -192,6 +198,9 @@ def network(text, family):
     ValueError: 255.0.0.255 is not a prefix length
     """
     base, slash, length = text.partition("/")
+    if length == "32" and family == 4:
+        number = address(base, 4)
+        return [number, number + 1]
     bits = 32 if family == 4 else 128
     number = address(base, family)
     if not slash:
@@ -297,6 +306,11 @@ class Cond:
         """Whether the answer may differ from one address of the peer to the other."""
         return peer in self.fields
 
+    def whole(self):
+        """The set that it asks for, where it is one set and nothing else."""
+        plain = len(self.fields) == 1 and len(self.elements) == 1 and self.elements[0][0].mask is None
+        return self.elements[0][0].numbers if plain else None
+
     def numbers(self, peer):
         """The sets of addresses of the peer that it asks for."""
         at = self.fields.index(peer) if peer in self.fields else None
@@ -371,6 +385,9 @@ class Unknown:
         """It asks for none."""
         return []
 
+    def whole(self):
+        """It asks for none."""
+
     def evaluate(self, values):
         """A Doubt, always."""
         return Doubt(self.why)
@@ -393,6 +410,9 @@ class ReversePath:
         """It asks the routes."""
         return []
 
+    def whole(self):
+        """It asks the routes."""
+
     def evaluate(self, values):
         """A Where, or a Doubt for the way out, where this is asked of nobody."""
         if values["way"] == "out":
@@ -407,20 +427,26 @@ JUMP, GOTO, CONTINUE = "jump", "goto", "continue"
 
 
 class Rule:
-    """Steps in their order, where the rule is, and its text; both may be functions, called when they are shown.
+    """Where a rule is, in parts of a sentence, its text, and steps in their order.
 
     A step is ("if", condition), ("mark", function), ("ctmark", function), ("untrack",), ("do", verdict, chain),
     ("branch", [(condition, steps)]), of which one at most is taken, or ("any", why): what it does cannot be told.
+    ``first`` is a condition on the source before the others; many rules differ in nothing else, and share their steps.
     """
 
-    __slots__ = ("steps", "place", "text")
+    __slots__ = ("first", "others", "place", "text")
 
-    def __init__(self, steps, place, text):
-        self.steps, self.place, self.text = steps, place, text
+    def __init__(self, others, place, text, first=None):
+        self.first, self.others, self.place, self.text = first, others, place, text
+
+    @property
+    def steps(self):
+        """All steps."""
+        return self.others if self.first is None else [("if", self.first)] + self.others
 
     def __str__(self):
-        place, text = (part() if callable(part) else part for part in (self.place, self.text))
-        return show("%s: %s" % (place, text), 300)
+        text = self.text() if callable(self.text) else self.text
+        return show("%s rule %d: %s" % (" ".join(self.place[:-1]), self.place[-1], text), 300)
 
 
 class Chain:
@@ -442,10 +468,28 @@ class Ready:
 
     __slots__ = ("rule", "lead", "peers", "states", "rest", "once", "verdict")
 
-    def __init__(self, rule, peer, shared):
+    def __init__(self, rule, peer, shared, kept):
         self.rule = rule
+        self.once = None
+        simple = rule.first is not None and peer == "saddr" and not rule.first.negate
+        alike = kept.get(id(rule.others)) if simple else None
+        if alike is not None:
+            self.lead, self.states, self.rest, self.verdict = alike.lead, alike.states, alike.rest, alike.verdict
+            if alike.once is not None:
+                self.once = rule.first.elements[0][0].numbers
+                self.peers = [rule.first]
+                return
+        self.sort(rule.steps, peer, shared)
+        if len(self.peers) == 1 and not self.states and self.verdict in (ACCEPT, DROP, RETURN):
+            if not self.peers[0].negate:
+                self.once = self.peers[0].whole()
+        if simple:
+            kept[id(rule.others)] = self
+
+    def sort(self, steps, peer, shared):
+        """Sort the steps."""
         lead, peers, states = [], [], []
-        asked = list(itertools.takewhile(lambda step: step[0] == "if", rule.steps))
+        asked = list(itertools.takewhile(lambda step: step[0] == "if", steps))
         for _, cond in asked:
             if not STATE.isdisjoint(cond.fields):
                 states.append(cond)
@@ -455,15 +499,8 @@ class Ready:
                     lead.append(shared(Cond((), ((),), needs=cond.needs)))
             else:
                 lead.append(shared(cond))
-        self.lead, self.peers, self.states, self.rest = tuple(lead), peers, states, rule.steps[len(asked):]
+        self.lead, self.peers, self.states, self.rest = tuple(lead), peers, states, steps[len(asked):]
         self.verdict = self.rest[0][1] if len(self.rest) == 1 and self.rest[0][0] == "do" else None
-        self.once = None
-        if len(peers) == 1 and not states and self.verdict in (ACCEPT, DROP, RETURN):
-            cond = peers[0]
-            if isinstance(cond, Cond) and len(cond.fields) == 1 and len(cond.elements) == 1:
-                test = cond.elements[0][0]
-                if test.mask is None and not cond.negate:
-                    self.once = test.numbers
 
 
 class Block:
@@ -481,9 +518,9 @@ BLOCK = 64
 def prepare(chain, peer, shared):
     """The rules of a chain as the walk takes them, for one way; long rows of alike rules as blocks."""
     if peer not in chain.prepared:
-        items = []
+        items, kept = [], {}
         for (_, simple), rules in itertools.groupby(
-                (Ready(rule, peer, shared) for rule in chain.rules), lambda r: (r.lead, r.once is not None)):
+                (Ready(rule, peer, shared, kept) for rule in chain.rules), lambda r: (r.lead, r.once is not None)):
             rules = list(rules)
             items += [Block(rules)] if simple and len(rules) >= BLOCK else rules
         chain.prepared[peer] = items
@@ -539,6 +576,10 @@ class Runs:
         self.begins, self.ends, self.outs = [], [], []
 
 
+#: How long a set is a big one, and how many of them are told apart: each doubles the walks.
+BIG, MOST_BIG = 4096, 4
+
+
 class Base:
     """A base chain with all that it calls, for one way of packets; its walks are kept by what decides about them."""
 
@@ -559,6 +600,10 @@ class Base:
                     if rule.once is None:
                         moving.update((field, None) for cond in conds for field in cond.fields)
         self.leads = list(leads)
+        big = {id(numbers): numbers for inner in self.order for item in inner.prepared[self.peer]
+               if isinstance(item, Ready) for cond in item.peers for numbers in [cond.whole()] if numbers is not None}
+        #: Sets of very many addresses: who is in them, and who is not, goes through the rules as one.
+        self.big = sorted((numbers for numbers in big.values() if len(numbers) > BIG), key=len)[-MOST_BIG:]
         self.fields = [field for field in moving if field not in STATE and field != self.peer]
         self.walks = {}
         self.blocks = {}
@@ -588,15 +633,50 @@ def conditions(steps):
 
 
 class Walk:
-    """The walk through a base chain, of packets that differ in nothing but the peer's address and their state."""
+    """The walk through a base chain, of packets that differ in nothing but the peer's address and their state. Where
+    rules name big sets there is a part of it for each mixture of being in them and not."""
+
+    def __init__(self, base, values, answers):
+        self.base, self.end = base, values["end"]
+        self.summaries = {}
+        self.parts = []
+        for inside in itertools.product((True, False), repeat=len(base.big)):
+            region = [0, self.end]
+            for within, numbers in zip(inside, base.big):
+                region = intersection(region, numbers if within else complement(numbers, self.end))
+            if region:
+                known = {id(numbers): within for within, numbers in zip(inside, base.big)}
+                self.parts.append((region, Part(base, values, answers, known)))
+
+    def summary(self, state):
+        """(({state behind the chain: addresses that may get there}, those that may be dropped), whether some may both).
+        """
+        if state not in self.summaries:
+            passes, drops, mixed = {}, [], False
+            for region, part in self.parts:
+                passing, dropped, both_ = part.summary(state)
+                drops.append(intersection(dropped, region))
+                mixed |= both_
+                for behind, flat in passing.items():
+                    passes.setdefault(behind, []).append(intersection(flat, region))
+            self.summaries[state] = {behind: union(*flats) for behind, flats in passes.items()}, union(*drops), mixed
+        return self.summaries[state]
+
+    def runs(self, state):
+        """[(region, Runs)] of packets that came in this state."""
+        return [(region, part.results[key]) for region, part in self.parts
+                for key in [("chain", self.base.chain, state)] if key in part.results]
+
+
+class Part:
+    """A walk of packets of which it is known whether they come from each of the base chain's big sets."""
 
     steps = 0
 
-    def __init__(self, base, values, answers):
-        self.base, self.values, self.answers = base, values, answers
+    def __init__(self, base, values, answers, known):
+        self.base, self.values, self.answers, self.known = base, values, answers, known
         self.end = values["end"]
         self.results = {}
-        self.summaries = {}
         self.items, self.bounds = {}, {}
         self.stated = {}
         for chain in base.order:
@@ -618,6 +698,12 @@ class Walk:
                 continue
             where = None
             for cond in item.peers:
+                inside = self.known.get(id(cond.whole()))
+                if inside is not None:
+                    if inside == cond.negate:
+                        lead = False
+                        break
+                    continue
                 here = cond.evaluate(self.values)
                 if here is False:
                     lead = False
@@ -637,13 +723,12 @@ class Walk:
                 elif step[0] in ("if", "branch"):
                     bounds += self.inner_bounds([step])
             items.append((item, lead, where))
-        every = {0, self.end}
-        for some in bounds:
-            every.update(some)
-        Walk.steps += len(every)
-        if Walk.steps > PATIENCE:
+        every = sorted(itertools.chain((0, self.end), *bounds))
+        every = [bound for bound, following in zip(every, every[1:] + [None]) if bound != following]
+        Part.steps += len(every)
+        if Part.steps > PATIENCE:
             raise BadInput("the rules are too tangled to be judged")
-        self.items[chain], self.bounds[chain] = items, sorted(every)
+        self.items[chain], self.bounds[chain] = items, every
 
     def inner_bounds(self, steps):
         """Where the answers of conditions behind an effect, and of chains called from branches, may change."""
@@ -707,6 +792,30 @@ class Walk:
                 (self.base.blocks if key[0] == "block" else self.results)[key] = answer
         return answer
 
+    def summary(self, state):
+        """As that of the Walk."""
+        runs = self.result(state)
+        groups = {}
+        for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
+            group = groups.get(outs)
+            if group is None:
+                group = groups[outs] = ([], [])
+            group[0].append(begin)
+            group[1].append(end)
+        rest = complement(united([b for begins, _ in groups.values() for b in begins],
+                                 [e for _, ends in groups.values() for e in ends]), self.end)
+        if rest:
+            groups[((FALL, state, None, None),)] = (rest[::2], rest[1::2])
+        passes, drops = {}, ([], [])
+        for outs, (begins, ends) in groups.items():
+            for verdict, behind, _, _ in outs:
+                passing = verdict == ACCEPT or verdict != DROP and self.base.chain.policy == ACCEPT
+                into = passes.setdefault(behind, ([], [])) if passing else drops
+                into[0].extend(begins)
+                into[1].extend(ends)
+        return {behind: united(*pair) for behind, pair in passes.items()}, united(*drops), any(
+            len(outs) > 1 for outs in groups)
+
     def through(self, what, chain, state):
         """Walk a chain or a block; a generator that yields the keys of the Runs that it needs, and returns its own."""
         if what == "block":
@@ -768,7 +877,11 @@ class Walk:
             elif what in ("mark", "ctmark", "untrack"):
                 changed = {}
                 for state, segments in group.items():
-                    changed.setdefault(self.changed(step, state), []).extend(segments)
+                    behind = self.changed(step, state)
+                    if behind is None:
+                        crowd.pend({state: segments})
+                    else:
+                        changed.setdefault(behind, []).extend(segments)
                 group = changed
             elif what == "any":
                 for state, segments in group.items():
@@ -814,12 +927,15 @@ class Walk:
         return yes, no
 
     def changed(self, step, state):
-        """The state of a packet behind a step that changes it."""
+        """The state of a packet behind a step that changes it; None where the rule ends at it."""
         mark, ctmark, tracked = state
         if step[0] == "untrack":
             return state if self.values["tracking"] else (mark, None, False)
-        value = step[1](self.state_values(state))
-        return (value, ctmark, tracked) if step[0] == "mark" else (mark, value, tracked)
+        values = self.state_values(state)
+        if step[0] == "ctmark" and values["ctmark"] is BREAK:
+            return state
+        value = step[1](values)
+        return None if value is BREAK else (value, ctmark, tracked) if step[0] == "mark" else (mark, value, tracked)
 
 
 def both(one, other, end):
@@ -972,54 +1088,14 @@ class Crowd:
         return result
 
 
-def summary(walk, state):
-    """Of a base chain: ({state behind it: set of addresses that may get there}, those that may be dropped)."""
-    if state in walk.summaries:
-        return walk.summaries[state]
-    runs = walk.result(state)
-    groups = {}
-    for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
-        group = groups.get(outs)
-        if group is None:
-            group = groups[outs] = ([], [])
-        group[0].append(begin)
-        group[1].append(end)
-    passes, drops = {}, ([], [])
-    settled = union_of(groups.values())
-    policy = walk.base.chain.policy
-    rest = complement(settled, walk.end)
-    groups[((FALL, state, None, None),)] = (rest[::2], rest[1::2])
-    for outs, (begins, ends) in groups.items():
-        for verdict, behind, _, _ in outs:
-            if verdict == ACCEPT or verdict != DROP and policy == ACCEPT:
-                into = passes.setdefault(behind, ([], []))
-            else:
-                into = drops
-            into[0].extend(begins)
-            into[1].extend(ends)
-    found = {behind: united(*pair) for behind, pair in passes.items()}, united(*drops)
-    walk.summaries[state] = found
-    return found
-
-
-def union_of(pairs):
-    """The set of many ranges, given as pairs of lists."""
-    begins, ends = [], []
-    for some, others in pairs:
-        begins += some
-        ends += others
-    return united(begins, ends)
-
-
 def pass_hooks(bases, every_values, state):
     """Send packets from all addresses through base chains, one after the other.
 
-    Returns ({state behind them: from where, None for everywhere}, from where they may be dropped, [(walk, state)]).
+    Returns (from where they may get through, those of them that may be dropped as well, [(walk, state)]).
     """
     end = every_values[0]["end"]
-    crowd = {state: None}
-    drops = []
-    walks = []
+    crowd = {state: [0, end]}
+    drops, walks, mixed = [], [], False
     for base, values in zip(bases, every_values):
         following = {}
         for now, flat in crowd.items():
@@ -1028,19 +1104,17 @@ def pass_hooks(bases, every_values, state):
                 continue
             walk = base.walk(values)
             walks.append((walk, now))
-            passes, dropped = summary(walk, now)
-            drops.append(dropped if flat is None else intersection(dropped, flat))
+            passes, dropped, some = walk.summary(now)
+            drops.append((dropped, flat))
+            mixed |= some
             for behind, passing in passes.items():
-                if passing == [0, end]:
-                    passing = flat
-                elif flat is not None:
-                    passing = intersection(passing, flat)
-                following.setdefault(behind, []).append(passing)
-        crowd = {now: None if None in flats else union(*flats) for now, flats in following.items()}
-        crowd = {now: flat for now, flat in crowd.items() if flat is None or flat}
+                following.setdefault(behind, []).append(intersection(passing, flat))
+        crowd = {now: flat for now, flat in ((now, union(*flats)) for now, flats in following.items()) if flat}
         if len(crowd) > 1000:
             raise BadInput("the rules are too tangled to be judged")
-    return crowd, union(*drops), walks
+    passes = union(*crowd.values())
+    # Where nothing was in doubt, no packet can be both let in and dropped.
+    return passes, union(*(intersection(*pair) for pair in drops)) if mixed else [], walks
 
 
 # ---------------------------------------------------------------------------------------
@@ -1089,6 +1163,9 @@ def masked(text):
     """The value and the mask of 0x1/0xff; without a mask, every bit counts."""
     value, slash, mask = text.partition("/")
     return int(value, 0), int(mask, 0) if slash else 0xFFFFFFFF
+
+
+SOURCE = re.compile(r"(! )?-s (\S+) ?")
 
 
 class Iptables:
@@ -1142,31 +1219,29 @@ class Iptables:
         for table, (chains, texts) in self.tables.items():
             kept = {}
             for name, chain in chains.items():
+                program = self.program.replace("-save", "")
                 for number, text in enumerate(texts[name], 1):
-                    chain.rules.append(Rule(self.steps(text, chains, kept),
-                                            self.place(table, name, number), text))
-
-    def place(self, table, name, number):
-        """Where a rule is, in words, when somebody asks."""
-        return lambda: "%s %s %s rule %d" % (self.program.replace("-save", ""), table, name, number)
+                    first, others = self.steps(text, chains, kept)
+                    chain.rules.append(Rule(others, (program, table, name, number), text, first))
 
     def steps(self, text, chains, kept):
-        """What a rule does. Rules often differ in the source alone, which iptables-save prints first."""
-        found = re.match(r"(! )?-s (\S+) ?", text)
-        source = []
+        """(A condition on the source or None, the other steps) of a rule. iptables-save prints the source first."""
+        found = SOURCE.match(text)
+        first = None
         if found:
             try:
-                source = [one("saddr", Numbers(network(found.group(2), self.family)), bool(found.group(1)))]
-            except ValueError as error:
-                source = [("if", Unknown(str(error)))]
-            text = text[found.end():]
+                numbers = Numbers(network(found.group(2), self.family))
+                first = Cond(("saddr",), ((numbers,),), bool(found.group(1)))
+                text = text[found.end():]
+            except ValueError:
+                pass
         if text not in kept:
             try:
                 words = shlex.split(text) if '"' in text or "'" in text or "\\" in text else text.split()
                 kept[text] = self.words(words, chains)
             except (ValueError, IndexError, KeyError):
                 kept[text] = [("any", "a rule that exposure.py cannot read")]
-        return source + kept[text]
+        return first, kept[text]
 
     def words(self, words, chains):
         """The steps of a rule without its source."""
@@ -1198,8 +1273,8 @@ class Iptables:
 
     def module(self, module):
         """Whether the options of a match are known here."""
-        return module in ("tcp", "udp", "icmp", "icmp6", "ipv6-icmp", "multiport", "iprange", "state", "conntrack", "mark",
-                          "connmark", "addrtype", "rpfilter", "pkttype", "comment")
+        return module in ("tcp", "udp", "icmp", "icmp6", "ipv6-icmp", "multiport", "iprange", "state", "conntrack",
+                          "mark", "connmark", "addrtype", "rpfilter", "pkttype", "comment")
 
     def option(self, module, word, value, rest, negate):
         """How many words an option takes, and its steps; an option that is not known is a doubt until the next -m."""
@@ -1280,7 +1355,8 @@ class Iptables:
         if name == "CONNMARK":
             full = all(word in ("--nfmask", "--ctmask", "0xffffffff") for word in options[1:])
             if options[:1] == ["--restore-mark"]:
-                return [("mark", lambda values: number_or_none(values["ctmark"]) if full else None)]
+                return [("mark", lambda values: number_or_none(values["mark"]) if values["ctmark"] is BREAK else
+                         number_or_none(values["ctmark"]) if full else None)]
             return [("ctmark", lambda values: number_or_none(values["mark"]) if full else None)]
         if name == "HMARK":
             return [("mark", lambda values: None)]
@@ -1349,7 +1425,7 @@ EXPRESSIONS = {
     ("ct", "status"): ("ctstatus", ()),
 }
 #: Headers that a TCP packet does not have: a rule that asks for them ends there.
-OTHERS = ("udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "esp", "ah", "comp", "arp", "gre", "vxlan", "geneve")
+OTHERS = ("udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "esp", "ah", "comp", "arp", "gre")
 #: Statements behind which a packet goes on to the next one, unchanged in what rules ask for.
 SILENT = frozenset(["counter", "log", "comment", "last", "dup", "flow", "ct helper", "ct timeout", "ct expectation",
                     "secmark"])
@@ -1434,8 +1510,8 @@ class Nftables:
             if policy not in ("accept", "drop") or not isinstance(priority, int):
                 raise TypeError
             devices = thing.get("dev")
-            chain = Chain(thing["name"], thing["family"], thing.get("hook"), priority, policy, thing.get("type", "filter"),
-                          [devices] if isinstance(devices, str) else devices)
+            chain = Chain(thing["name"], thing["family"], thing.get("hook"), priority, policy,
+                          thing.get("type", "filter"), [devices] if isinstance(devices, str) else devices)
             self.chains[thing["family"], thing["table"], thing["name"]] = chain
         elif kind in ("set", "map"):
             self.sets[thing["family"], thing["table"], thing["name"]] = thing
@@ -1472,7 +1548,7 @@ class Nftables:
                 steps.append(("any", str(strange)))
             except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
                 steps.append(("any", "an expression that exposure.py cannot read"))
-        return Rule(steps, lambda: "nftables %s %s, chain %s, rule %d" % (key[0], key[1], key[2], number),
+        return Rule(steps, ("nftables", key[0], key[1] + ", chain", key[2] + ",", number),
                     lambda: nft_text(expressions))
 
     def statement(self, expression, table):
@@ -1648,7 +1724,7 @@ def expression(value):
         return lambda values: value & 0xFFFFFFFF
     if value in (("meta", "mark"), ("ct", "mark")):
         field = "mark" if value[0] == "meta" else "ctmark"
-        return lambda values: number_or_none(values[field])
+        return lambda values: BREAK if values[field] is BREAK else number_or_none(values[field])
     if isinstance(value, dict) and len(value) == 1:
         (sign, sides), = value.items()
         if sign in ("|", "&", "^") and len(sides) == 2:
@@ -1658,11 +1734,13 @@ def expression(value):
 
 
 def calculated(sign, one_side, other):
-    """The number that comes of two, either of which may be None.
+    """The number that comes of two, either of which may be None, or end the rule.
 
     >>> calculated("|", 1, 6), calculated("&", None, 0)
     (7, 0)
     """
+    if BREAK in (one_side, other):
+        return BREAK
     if sign == "&" and 0 in (one_side, other):
         return 0
     if one_side is None or other is None:
@@ -1850,7 +1928,8 @@ def printed(command):
         if command[0] == "sshd":
             return None
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["exit status %d" % done.returncode]
-        raise BadInput("%s: %s%s" % (" ".join(command), show(said[-1]), "" if os.geteuid() == 0 else "; run it as root"))
+        raise BadInput("%s: %s%s" % (" ".join(command), show(said[-1]),
+                                     "" if os.geteuid() == 0 else "; run it as root"))
     return decoded(done.stdout, command[0])
 
 
@@ -2053,9 +2132,8 @@ class Routes:
             tables.add(table)
             where = [0, END[family]] if words[0] == "default" else network(words[0], family)
             metric = int(words[words.index("metric") + 1]) if "metric" in words else 0
-            devices = {word for before, word in zip(words, words[1:]) if before == "dev"} if kind == "unicast" else set()
+            devices = {word for before, word in zip(words, words[1:]) if before == "dev" and kind == "unicast"}
             found.setdefault(tuple(where), []).append((metric, devices))
-        self.ways = {}
         # Others than the three of every host: by source, by mark, ...: not told from the tables alone.
         plain = {"0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default"}
         extra = [" ".join(line.split()) for line in rules.splitlines() if line.strip()]
@@ -2221,13 +2299,13 @@ class Filter:
                  dict(common, tracking=False) for base in bases]
         results = []
         for order in orders(bases):
-            crowd, drops, walks = pass_hooks([bases[at] for at in order], [every[at] for at in order], state)
-            passes = [0, common["end"]] if None in crowd.values() else union(*crowd.values())
-            results.append((passes, drops, walks))
+            results.append(pass_hooks([bases[at] for at in order], [every[at] for at in order], state))
         if len(results) == 1:
             return results[0]
-        return (union(*(passes for passes, _, _ in results)), union(*(drops for _, drops, _ in results)),
-                [walk for _, _, walks in results for walk in walks])
+        one_way, other = results
+        passes = union(one_way[0], other[0])
+        doubtful = without(passes, intersection(one_way[0], other[0]), common["end"])
+        return passes, union(one_way[1], other[1], doubtful), one_way[2] + other[2]
 
 
 def orders(bases):
@@ -2274,7 +2352,8 @@ class Companion:
         if len(texts) != self.counts.get(key):
             return None
         known = {name: each for (of, within, name), each in chains.items() if (of, within) == (family, table)}
-        return self.saved[family].steps(texts[number - 1], known, {})
+        first, others = self.saved[family].steps(texts[number - 1], known, {})
+        return others if first is None else [("if", first)] + others
 
 
 class Answer:
@@ -2472,35 +2551,37 @@ def reasons(walks, perhaps, most=3):
     """Why some addresses are in doubt: the rules that say neither yes nor no."""
     found = {}
     for walk, state in walks:
-        runs = walk.results.get(("chain", walk.base.chain, state))
-        if runs is None:
-            continue
-        for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
-            for out in outs:
-                if out[3] is not None and (out[2], out[3]) not in found and intersection([begin, end], perhaps):
-                    found[out[2], out[3]] = "%s (%s)" % (out[2], out[3]) if out[2] else out[3]
-            if len(found) >= most:
-                break
+        for region, runs in walk.runs(state):
+            for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
+                for out in outs:
+                    if out[3] is not None and (out[2], out[3]) not in found and len(found) < most and intersection(
+                            intersection([begin, end], region), perhaps):
+                        found[out[2], out[3]] = "%s (%s)" % (out[2], out[3]) if out[2] else out[3]
     return list(found.values())[:most]
 
 
 def letting(answer, flat, end):
     """By which rules addresses of a set get in: yields (begin, end, Rule or None where no rule says anything)."""
-    walks = [(walk.results[("chain", walk.base.chain, state)], walk) for walk, state in answer.walks
-             if walk.base.way == "in" and ("chain", walk.base.chain, state) in walk.results]
+    walks = [part for walk, state in answer.walks if walk.base.way == "in" for part in walk.runs(state)]
     for begin, until in zip(flat[::2], flat[1::2]):
         at = begin
         while at < until:
             upto, best = until, None
-            for runs, walk in walks:
+            for region, runs in walks:
+                place = bisect.bisect_right(region, at)
+                if place < len(region):
+                    upto = min(upto, region[place])
+                if place % 2 == 0:
+                    continue
                 place = bisect.bisect_right(runs.begins, at) - 1
+                if place + 1 < len(runs.begins):
+                    upto = min(upto, runs.begins[place + 1])
                 if place >= 0 and at < runs.ends[place]:
                     upto = min(upto, runs.ends[place])
-                    for out in runs.outs[place]:
-                        if out[0] == ACCEPT and out[2] is not None and (best is None or narrowness(out[2]) < narrowness(best)):
-                            best = out[2]
-                elif place + 1 < len(runs.begins):
-                    upto = min(upto, runs.begins[place + 1])
+                    for verdict, _, rule, _ in runs.outs[place]:
+                        if verdict == ACCEPT and rule is not None and (
+                                best is None or narrowness(rule) < narrowness(best)):
+                            best = rule
             yield at, upto, best
             at = upto
 
@@ -2849,6 +2930,7 @@ def main(arguments):
     parser.add_argument("--capture", metavar="DIR", help="only write what was read to a new folder")
     parser.add_argument("--json", action="store_true", help="print JSON, described by exposure.schema.json")
     options = parser.parse_args(arguments)
+    gc.disable()  # a million small objects, all of them needed to the end: looking for garbage takes half of the time
     try:
         allowed = Allowed(options.allow)
         found = load(options.folder) if options.folder else gather()

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""exposure.py never contradicts the kernel: random rules are loaded, and real connections come from many addresses."""
+from __future__ import annotations
+
+import ipaddress
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from tests import random_rules
+from tests.lab import namespaces, skip, topology
+from tests.lab.many_sources import ENTRANCES, PORTS, ManySources
+
+sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
+import exposure  # noqa: E402
+
+#: How many rule sets each test draws. With them there are more than the 20,000 tries that the last test asks for.
+EXAMPLES = 400
+SOURCES = 24
+TRIED: Counter[str] = Counter()
+
+#: Takes away all rules, loads those on standard input, and prints what a capture has of them.
+LOAD = """
+nft flush ruleset
+for family in iptables ip6tables; do xtables-legacy-multi $family-restore </run/empty; done
+%s
+nft -j list ruleset
+for name in iptables-legacy ip6tables-legacy iptables-nft ip6tables-nft; do
+  echo "=== $name-save"; $name-save
+done
+"""
+EMPTY = "".join(f"*{table}\n{''.join(f':{chain} ACCEPT [0:0]' + chr(10) for chain in chains.split())}COMMIT\n" for table, chains in {
+    "raw": "PREROUTING OUTPUT", "mangle": "PREROUTING INPUT FORWARD OUTPUT POSTROUTING", "filter": "INPUT FORWARD OUTPUT",
+}.items())
+
+
+class Probed:
+    """A node on which rules are loaded and judged, and tried from outside."""
+
+    def __init__(self, lab: ManySources) -> None:
+        self.lab, self.node = lab, lab["node-a"]
+        self.node.ask(do="write", path="/run/empty", text=EMPTY)
+        self.node.run("sh", "-c", "cd /run/examples && python3 domain-0/exposure.py --capture /run/capture")
+        self.fixed = {name: self.node.run("cat", f"/run/capture/{name}").stdout
+                      for name in self.node.run("ls", "/run/capture").stdout.split()}
+
+    def load(self, command: str, text: str) -> exposure.Judge:
+        """Load rules with a command, and judge what is in force then."""
+        done = self.node.run("sh", "-euc", LOAD % command, input=text, check=False)
+        TRIED["refused by the kernel" if done.returncode else "loaded"] += 1
+        if done.returncode: print(done.stderr, file=sys.stderr)
+        assume(not done.returncode)
+        listed = done.stdout
+        nft, *saved = listed.split("=== ")
+        found = self.fixed | {"nft.json": nft} | dict(part.split("\n", 1) for part in saved)
+        return exposure.Judge(found)
+
+    def compare(self, judge: exposure.Judge, seed: int, what: str) -> None:
+        """Try from many addresses, at the edges of what the answers tell apart and elsewhere; see that all agree."""
+        chance = random.Random(seed)
+        tries, expected = [], []
+        sports = sorted({choice[0] for choice in judge.filter.choices["in"]})
+        assert all(isinstance(port, int) for port in sports)
+        for (name, family), address in ENTRANCES.items():
+            interface = judge.host.interfaces[name]
+            for port in PORTS:
+                answer = judge.arrive(family, interface, None, exposure.address(address, family), port)
+                assert not answer.perhaps, f"{what}\nin doubt: {answer.whys}"
+                for source in self.sources(chance, family, answer, address):
+                    said = exposure.contains(answer.open, exposure.address(source, family))
+                    for sport in sports if len(sports) > 1 else [0]:
+                        tries.append((source, sport + chance.choice([0, 0, 1]) * 0, address, port))
+                    expected.append((source, address, port, said, len(sports)))
+        letters = self.lab.connect(tries)
+        at = 0
+        for source, address, port, said, count in expected:
+            got = "o" in letters[at:at + count]
+            at += count
+            TRIED["open" if got else "closed"] += 1
+            assert got == said, (f"{source} to {address} port {port}: said to be {'open' if said else 'closed'}, "
+                                 f"and is not\n{what}")
+
+    @staticmethod
+    def sources(chance: random.Random, family: int, answer: exposure.Answer, address: str) -> set[str]:
+        """Addresses to try from: no connection comes from those that are left out."""
+        bounds = [bound + step for bound in answer.open for step in (-1, 0, 1)]
+        near = [int(ipaddress.ip_address(base)) + chance.randrange(-2, 74)
+                for base in random_rules.BASES[family] for _ in range(4)]
+        some = chance.sample(bounds, min(len(bounds), SOURCES // 2)) + chance.sample(near, SOURCES // 2)
+        return {str(each) for each in map(ipaddress.ip_address, (n for n in some if 0 < n < exposure.END[family]))
+                if each.version == family and usable(each)}
+
+
+def usable(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether a connection may come from an address: not from this host itself, nor from what is no host's."""
+    if str(address) in ENTRANCES.values() or address.is_multicast or address.is_loopback or address.is_unspecified:
+        return False
+    if address.version == 6:
+        return not address.is_link_local and address.ipv4_mapped is None and int(address) >> 96 != 0
+    return int(address) >> 24 != 0 and address not in map(ipaddress.ip_address, (
+        "255.255.255.255", "203.0.113.0", "203.0.113.255", "192.168.1.0", "192.168.1.255"))
+
+
+@pytest.fixture(scope="module")
+def probed() -> Iterator[Probed]:
+    skip.without_lab(namespaces.why_not() or namespaces.why_not("iptables-legacy"))
+    with ManySources() as lab:
+        yield Probed(lab)
+
+
+#: Always the same ones: a failure is found again, and no run is luckier than another.
+ALWAYS = settings(max_examples=EXAMPLES, deadline=None, derandomize=False, database=None,
+                  suppress_health_check=list(HealthCheck))
+
+
+@ALWAYS
+@given(rules=random_rules.nftables(), seed=st.integers(0, 1000))
+def test_nftables(probed: Probed, rules: str, seed: int):
+    probed.compare(probed.load("nft -f -", rules), seed, rules)
+
+
+@pytest.mark.parametrize("back_end", ["iptables-nft", "iptables-legacy"])
+def test_iptables(probed: Probed, back_end: str):
+    @ALWAYS
+    @given(four=random_rules.iptables(4), six=random_rules.iptables(6), seed=st.integers(0, 1000))
+    def compare(four: str, six: str, seed: int) -> None:
+        multi = namespaces.BACK_ENDS[back_end]
+        command = (f"sed '/^===/,$d' >/run/four; {multi} iptables-restore </run/four\n"
+                   f"{multi} ip6tables-restore </run/six")
+        probed.node.ask(do="write", path="/run/six", text=six)
+        probed.compare(probed.load(command, four), seed, four + six)
+    compare()
+
+def test_count():
+    print(TRIED)
+    assert 0
