@@ -99,7 +99,7 @@ def union(*flats):
     """
     some = [flat for flat in flats if flat]
     if len(some) < 2:
-        return list(some[0]) if some else []
+        return some[0] if some else []
     return united([x for flat in some for x in flat[::2]], [x for flat in some for x in flat[1::2]])
 
 
@@ -586,6 +586,9 @@ class Base:
     def __init__(self, chain, way, shared):
         self.chain, self.way = chain, way
         self.peer = "saddr" if way == "in" else "daddr"
+        #: Whether connection tracking has seen a packet that comes here.
+        self.tracking = (chain.family not in ("bridge", "netdev") and chain.hook != "ingress"
+                         and (chain.hook not in ("prerouting", "output") or chain.priority > -200))
         self.order = callees_first(chain)
         leads, moving = {}, {}
         self.effects = False
@@ -605,8 +608,19 @@ class Base:
         #: Sets of very many addresses: who is in them, and who is not, goes through the rules as one.
         self.big = sorted((numbers for numbers in big.values() if len(numbers) > BIG), key=len)[-MOST_BIG:]
         self.fields = [field for field in moving if field not in STATE and field != self.peer]
-        self.walks = {}
-        self.blocks = {}
+        self.walks, self.blocks, self.cut = {}, {}, None
+
+    def regions(self, end):
+        """[(set of addresses, {big set: whether they are in it})], which together are all addresses."""
+        if self.cut is None:
+            self.cut = []
+            for inside in itertools.product((True, False), repeat=len(self.big)):
+                region = [0, end]
+                for within, numbers in zip(inside, self.big):
+                    region = intersection(region, numbers if within else complement(numbers, end))
+                if region:
+                    self.cut.append((region, {id(numbers): within for within, numbers in zip(inside, self.big)}))
+        return self.cut
 
     def walk(self, values):
         """The walk of packets with these values."""
@@ -639,28 +653,28 @@ class Walk:
     def __init__(self, base, values, answers):
         self.base, self.end = base, values["end"]
         self.summaries = {}
-        self.parts = []
-        for inside in itertools.product((True, False), repeat=len(base.big)):
-            region = [0, self.end]
-            for within, numbers in zip(inside, base.big):
-                region = intersection(region, numbers if within else complement(numbers, self.end))
-            if region:
-                known = {id(numbers): within for within, numbers in zip(inside, base.big)}
-                self.parts.append((region, Part(base, values, answers, known)))
+        self.parts = [(region, Part(base, values, answers, known)) for region, known in base.regions(self.end)]
 
     def summary(self, state):
-        """(({state behind the chain: addresses that may get there}, those that may be dropped), whether some may both).
-        """
+        """({state behind the chain: addresses that may get there}, whether some may be dropped as well)."""
         if state not in self.summaries:
-            passes, drops, mixed = {}, [], False
-            for region, part in self.parts:
-                passing, dropped, both_ = part.summary(state)
-                drops.append(intersection(dropped, region))
-                mixed |= both_
-                for behind, flat in passing.items():
-                    passes.setdefault(behind, []).append(intersection(flat, region))
-            self.summaries[state] = {behind: union(*flats) for behind, flats in passes.items()}, union(*drops), mixed
+            parts = [(region,) + part.summary(state) for region, part in self.parts]
+            passes = {behind: self.joined([(region, passing.get(behind, ())) for region, passing, _, _ in parts])
+                      for behind in {behind for _, passing, _, _ in parts for behind in passing}}
+            self.summaries[state] = passes, any(mixed for _, _, _, mixed in parts)
         return self.summaries[state]
+
+    def drops(self, state):
+        """The addresses that may be dropped."""
+        return self.joined([(region, part.summary(state)[1]) for region, part in self.parts])
+
+    @staticmethod
+    def joined(parts):
+        """Of each region its part of a set."""
+        first = parts[0][1]
+        if all(flat == first for _, flat in parts):
+            return first
+        return union(*(intersection(flat, region) for region, flat in parts))
 
     def runs(self, state):
         """[(region, Runs)] of packets that came in this state."""
@@ -676,7 +690,7 @@ class Part:
     def __init__(self, base, values, answers, known):
         self.base, self.values, self.answers, self.known = base, values, answers, known
         self.end = values["end"]
-        self.results = {}
+        self.results, self.summaries = {}, {}
         self.items, self.bounds = {}, {}
         self.stated = {}
         for chain in base.order:
@@ -793,7 +807,10 @@ class Part:
         return answer
 
     def summary(self, state):
-        """As that of the Walk."""
+        """({state behind the chain: addresses that may get there}, those that may be dropped, whether some may both).
+        """
+        if state in self.summaries:
+            return self.summaries[state]
         runs = self.result(state)
         groups = {}
         for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
@@ -813,8 +830,9 @@ class Part:
                 into = passes.setdefault(behind, ([], [])) if passing else drops
                 into[0].extend(begins)
                 into[1].extend(ends)
-        return {behind: united(*pair) for behind, pair in passes.items()}, united(*drops), any(
-            len(outs) > 1 for outs in groups)
+        self.summaries[state] = ({behind: united(*pair) for behind, pair in passes.items()}, united(*drops),
+                                 any(len(outs) > 1 for outs in groups))
+        return self.summaries[state]
 
     def through(self, what, chain, state):
         """Walk a chain or a block; a generator that yields the keys of the Runs that it needs, and returns its own."""
@@ -1088,33 +1106,30 @@ class Crowd:
         return result
 
 
-def pass_hooks(bases, every_values, state):
+def pass_hooks(walks, state, end):
     """Send packets from all addresses through base chains, one after the other.
 
     Returns (from where they may get through, those of them that may be dropped as well, [(walk, state)]).
     """
-    end = every_values[0]["end"]
     crowd = {state: [0, end]}
-    drops, walks, mixed = [], [], False
-    for base, values in zip(bases, every_values):
+    met, mixed = [], False
+    for walk in walks:
         following = {}
         for now, flat in crowd.items():
-            if base.chain.kind == "nat" and not now[2]:
+            if walk.base.chain.kind == "nat" and not now[2]:
                 following.setdefault(now, []).append(flat)
                 continue
-            walk = base.walk(values)
-            walks.append((walk, now))
-            passes, dropped, some = walk.summary(now)
-            drops.append((dropped, flat))
+            passes, some = walk.summary(now)
+            met.append((walk, now, flat))
             mixed |= some
             for behind, passing in passes.items():
                 following.setdefault(behind, []).append(intersection(passing, flat))
         crowd = {now: flat for now, flat in ((now, union(*flats)) for now, flats in following.items()) if flat}
         if len(crowd) > 1000:
             raise BadInput("the rules are too tangled to be judged")
-    passes = union(*crowd.values())
     # Where nothing was in doubt, no packet can be both let in and dropped.
-    return passes, union(*(intersection(*pair) for pair in drops)) if mixed else [], walks
+    doubtful = union(*(intersection(walk.drops(now), flat) for walk, now, flat in met)) if mixed else []
+    return union(*crowd.values()), doubtful, [(walk, now) for walk, now, _ in met]
 
 
 # ---------------------------------------------------------------------------------------
@@ -1497,7 +1512,7 @@ class Nftables:
                 raise BadInput("nft.json has a rule of the chain %s, which is not there" % show(thing["chain"], 30))
             numbers[key] = numbers.get(key, 0) + 1
             self.chains[key].rules.append(self.rule(thing, key, numbers[key]))
-        self.rules = None
+        self.rules = self.sets = None  # and with them a million texts of addresses
 
     def note(self, kind, thing):
         """Keep a table, chain, set, map or rule."""
@@ -1808,10 +1823,8 @@ def addresses(items):
         family = 6 if any(isinstance(item, tuple) and ":" in str(item[1]) for item in items[:1]) else 4
     kind, width = (socket.AF_INET, 4) if family == 4 else (socket.AF_INET6, 16)
     try:
-        packed = [socket.inet_pton(kind, text) for text in texts]
-        begins = [int.from_bytes(each, "big") for each in packed]
+        begins = [int.from_bytes(socket.inet_pton(kind, text), "big") for text in texts]
         ends = [begin + 1 for begin in begins]
-        del packed
         for item in items:
             if isinstance(item, str):
                 continue
@@ -2255,7 +2268,8 @@ class Filter:
         self.bases.sort(key=lambda base: base.chain.priority)
         self.reads = set().union(*(base.reads for base in self.bases))
         self.bridged = any(base.chain.family == "bridge" for base in self.bases)
-        self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat" for base in self.bases)
+        self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat"
+                           for base in self.bases)
         self.passages = {}
         self.choices = {way: self.chosen(way) for way in ("in", "out")}
 
@@ -2286,7 +2300,8 @@ class Filter:
 
     def hooks(self, family, way, names):
         """The base chains at some hooks, in the order in which they are asked."""
-        wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",), "netdev": ("netdev", "inet")}[family]
+        wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",),
+                  "netdev": ("netdev", "inet")}[family]
         return [base for name in names for base in self.bases if base.way == way and base.chain.hook == name
                 and base.chain.family in wanted]
 
@@ -2294,12 +2309,14 @@ class Filter:
         """(from where packets may get through, from where they may be dropped, [(walk, state)])."""
         if not bases:
             return None
-        every = [dict(common, tracking=base.chain.hook != "prerouting" or base.chain.priority > -200)
-                 if base.chain.family not in ("bridge", "netdev") and base.chain.hook != "ingress" else
-                 dict(common, tracking=False) for base in bases]
+        every = {tracking: dict(common, tracking=tracking) for tracking in (True, False)}
+        walks = [base.walk(every[base.tracking]) for base in bases]
         results = []
         for order in orders(bases):
-            results.append(pass_hooks([bases[at] for at in order], [every[at] for at in order], state))
+            key = tuple(map(id, walks)), tuple(order), state
+            if key not in self.passages:
+                self.passages[key] = pass_hooks([walks[at] for at in order], state, common["end"])
+            results.append(self.passages[key])
         if len(results) == 1:
             return results[0]
         one_way, other = results
@@ -2316,9 +2333,8 @@ def orders(bases):
                    and (one.effects or other.effects) for one, other in zip(bases, bases[1:]))
     if not doubtful:
         return [order]
-    turned = sorted(order, key=lambda at: (next(n for n, base in enumerate(bases) if base.chain.hook == bases[at].chain.hook),
-                                           bases[at].chain.priority, -at))
-    return [order, turned]
+    first = {base.chain.hook: at for at, base in reversed(list(enumerate(bases)))}
+    return [order, sorted(order, key=lambda at: (first[bases[at].chain.hook], bases[at].chain.priority, -at))]
 
 
 def likeness(cond):
@@ -2413,13 +2429,14 @@ class Judge:
             other = self.way(family, interface, bridge_port, number, port, sport, flags, trick)
             more = without(union(other.open, other.perhaps), union(answer.open, answer.perhaps), END[family])
             if more:
-                answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [trick], answer.walks + other.walks)
+                answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [trick],
+                                answer.walks + other.walks)
         return self.kept.setdefault(key, self.led_here(answer, family, interface, bridge_port, number, port))
 
     def tricks(self, family, bridge_port):
         """Shapes of a packet that hide from rules what they ask for."""
-        early = [base for base in self.filter.bases if base.chain.hook in ("ingress", "prerouting")
-                 and (base.chain.family in ("bridge", "netdev") or not self.filter.tracked or base.chain.hook == "ingress")]
+        early = [base for base in self.filter.bases if base.chain.hook == "ingress" or base.chain.hook == "prerouting"
+                 and (base.chain.family == "bridge" or not self.filter.tracked)]
         if bridge_port and self.filter.bridged or any(base.chain.hook == "ingress" for base in self.filter.bases):
             yield "a packet behind VLAN tags"
         if any("flags" in base.reads for base in early):
@@ -2430,10 +2447,7 @@ class Judge:
     def way(self, family, interface, bridge_port, number, port, sport, flags, trick):
         """The Answer for packets of one kind: in by the hooks, past the checks, and the way back."""
         host, rules, end = self.host, self.filter, END[family]
-        values = {"family": family, "end": end, "way": "in", "stage": "input", "connection": 8, "iif": interface.name, "oif": "",
-                  "saddr": PEER, "daddr": number, "sport": sport, "dport": port, "l4proto": 6, "nexthdr": 6,
-                  "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
-                  "flags": flags, "pkttype": "host", "dtype": "local", "back": host.routes[family].back}
+        values = self.values(family, "in", iif=interface.name, daddr=number, sport=sport, dport=port, flags=flags)
         if trick == "a packet with extension headers":
             values["nexthdr"] = 60
         early = dict(values)
@@ -2471,6 +2485,16 @@ class Judge:
             whys = reasons(walks, perhaps) + whys
         return Answer(open_, perhaps, whys, walks)
 
+    def values(self, family, way, **given):
+        """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
+        """
+        values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
+                  "connection": 8, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
+                  "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
+                  "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
+        values.update(given)
+        return values
+
     def on_device(self, base, device, values):
         """A base chain that belongs to devices."""
         if base.chain.devices is not None and device not in base.chain.devices:
@@ -2491,12 +2515,9 @@ class Judge:
         sure, perhaps, why = [], [], None
         ways = {None: routes.back(None)} if routes.policy else routes.devices()
         for device, where in ways.items():
-            values = {"family": family, "end": END[family], "way": "out", "stage": "output", "iif": "", "saddr": number, "daddr": PEER,
-                      "connection": Doubt("a connection that is not tracked") if untracked else 2,
-                      "oif": Doubt(routes.policy) if device is None else device,
-                      "sport": port, "dport": sport, "l4proto": 6, "nexthdr": 6, "nfproto": 2 if family == 4 else 10,
-                      "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": 18, "pkttype": "host",
-                      "dtype": Doubt("the kind of a peer's address"), "back": routes.back}
+            values = self.values(family, "out", oif=Doubt(routes.policy) if device is None else device, saddr=number,
+                                 connection=Doubt("a connection that is not tracked") if untracked else 2,
+                                 sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
             marked = any(base.effects for base in rules.bases)
             passes, drops, some = rules.passage(bases, values, (0, None if marked else 0, True))
             through = without(passes, drops, END[family])
@@ -2526,12 +2547,9 @@ class Judge:
                                 whys.append("%s may lead here from another port" % rule)
         if perhaps is answer.perhaps:
             return answer
-        inside = self.filter.passage(self.filter.hooks(family, "in", ["input"]), {
-            "family": family, "end": END[family], "way": "in", "stage": "input", "connection": 8, "iif": interface.name, "oif": "",
-            "saddr": PEER, "daddr": Doubt("a translated address"), "sport": Doubt("any source port"), "dport": port,
-            "l4proto": 6, "nexthdr": 6, "nfproto": 2 if family == 4 else 10,
-            "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": Doubt("any flags"), "pkttype": "host",
-            "dtype": "local", "back": self.host.routes[family].back}, (None, None, True))
+        values = self.values(family, "in", iif=interface.name, daddr=Doubt("a translated address"), dport=port,
+                             sport=Doubt("any source port"), flags=Doubt("any flags"))
+        inside = self.filter.passage(self.filter.hooks(family, "in", ["input"]), values, (None, None, True))
         if inside:
             perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
         return Answer(answer.open, perhaps, whys if perhaps != answer.perhaps else answer.whys, answer.walks)
@@ -2608,7 +2626,7 @@ def sources(rule):
 # ---------------------------------------------------------------------------------------
 # What is meant, what goes beyond it, and how it is told.
 
-#: Ports of management and migration: (first, last, name, urgency, page of the guide). 0 is most urgent: no key is asked.
+#: Ports of management and migration: (first, last, name, urgency, page of the guide). 0 is most urgent: no key.
 ROLES = [
     (8002, 8003, "xend relocation", 0, "reference/ports.html#ports-xend"),
     (8000, 8000, "xend HTTP", 0, "reference/ports.html#ports-xend"),
@@ -2636,8 +2654,13 @@ REMARKS = [
      "xend-relocation-hosts-allow is empty: xend takes guests from whoever connects"),
     ("sshd", r"^passwordauthentication yes$", "ssh", "sshd takes passwords (PasswordAuthentication yes)"),
     ("sshd", r"^permitrootlogin yes$", "ssh", "sshd lets root log in in any way (PermitRootLogin yes)"),
-    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*\"none\"", "libvirt without TLS", "libvirt asks for nothing (auth_tcp none)"),
+    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*\"none\"", "libvirt without TLS",
+     "libvirt asks for no password (auth_tcp none)"),
 ]
+
+
+#: Beyond these, a set of addresses is listed as ranges.
+MOST_NETWORKS = 10000
 
 
 class Role:
@@ -2768,19 +2791,18 @@ class Report:
 
     def sentence(self, exposure):
         """What a rule admits, and what was meant."""
-        meant = self.allowed.names(exposure.port, exposure.family)
-        meant = "%s %s meant to" % (" and ".join(meant) if len(meant) < 4 else "%s and %d more" % (
-            ", ".join(meant[:2]), len(meant) - 2), "was" if len(meant) == 1 else "were") if meant else "nobody was meant to"
-        flat = exposure.rule and sources(exposure.rule)
+        names = self.allowed.names(exposure.port, exposure.family)
+        meant = "nobody was meant to"
+        if names:
+            more = ["%d more" % (len(names) - 2)] if len(names) > 3 else names[2:]
+            meant = "%s %s meant to" % (" and ".join(names[:2] + more), "was" if len(names) == 1 else "were")
+        flat = sources(exposure.rule) if exposure.rule else None
         if flat is None:
-            return "%s admits %s addresses; %s" % (
-                "this rule" if exposure.rule else "no rule refuses: the host",
-                count(size(exposure.excess) + size(intersection(self.allowed.flat(exposure.port, exposure.family),
-                                                                [0, END[exposure.family]]))
-                      if exposure.excess != [0, END[exposure.family]] else END[exposure.family]), meant)
-        names = networks(flat, exposure.family, 3)
-        return "%s %s %s %s; %s" % (" and ".join(names[:2]) + (" and more" if len(names) > 2 else ""),
-                                    "admits" if len(names) == 1 else "admit", count(size(flat)),
+            what = "a rule admits every source that gets to it" if exposure.rule else "no rule refuses"
+            return "%s; %s" % (what, meant)
+        some = networks(flat, exposure.family, 3)
+        return "%s %s %s %s; %s" % (" and ".join(some[:2]) + (" and more" if len(some) > 2 else ""),
+                                    "admits" if len(some) == 1 else "admit", count(size(flat)),
                                     "address" if size(flat) == 1 else "addresses", meant)
 
     def json(self):
@@ -2794,8 +2816,8 @@ class Report:
                               for each in self.ports[port]],
                 "reachable": [{
                     "interface": show(row.interface, 60), "family": row.family,
-                    "open": networks(row.answer.open, row.family), "addresses": size(row.answer.open),
-                    "perhaps": networks(row.answer.perhaps, row.family),
+                    "open": listed(row.answer.open, row.family), "addresses": size(row.answer.open),
+                    "perhaps": listed(row.answer.perhaps, row.family),
                     "perhaps_addresses": size(row.answer.perhaps), "reasons": row.answer.whys,
                 } for row in self.rows if row.port == port],
             } for port in sorted(self.ports)],
@@ -2803,10 +2825,23 @@ class Report:
                 "port": each.port, "family": each.family, "interfaces": [show(name, 60) for name in each.interfaces],
                 "rule": str(each.rule) if each.rule else None, "text": self.sentence(each),
                 "admits": size(sources(each.rule)) if each.rule and sources(each.rule) is not None else None,
-                "excess": networks(each.excess, each.family), "excess_addresses": size(each.excess),
+                "excess": listed(each.excess, each.family), "excess_addresses": size(each.excess),
                 "advice": "%s/%s" % (GUIDE, each.role.page),
             } for each in self.exposures],
         }
+
+
+def listed(flat, family):
+    """A set of addresses as networks; where these are very many, as ranges FIRST-LAST.
+
+    >>> listed([1, 4], 4)
+    ['0.0.0.1/32', '0.0.0.2/31']
+    """
+    found = networks(flat, family, MOST_NETWORKS + 1)
+    if len(found) <= MOST_NETWORKS:
+        return found
+    return ["%s-%s" % (address_text(begin, family), address_text(end - 1, family))
+            for begin, end in zip(flat[::2], flat[1::2])]
 
 
 def listens(each):
