@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 PORTS = (22, 80, 8002)
 BASES = {4: ("10.1.2.0", "10.1.0.0", "192.168.1.0", "198.51.100.0", "203.0.113.64"),
          6: ("2001:db8:1::", "2001:db8:2::40", "2001:db8:a::", "fd00:1::", "2001:db8:a:1::")}
-LENGTHS = {4: (0, 1, 7, 8, 15, 16, 22, 24, 25, 26, 29, 30, 31, 32), 6: (0, 1, 16, 32, 47, 48, 63, 64, 120, 125, 127, 128)}
+LENGTHS = {4: (0, 1, 7, 8, 15, 16, 22, 24, 25, 26, 29, 30, 31, 32),
+           6: (0, 1, 16, 32, 47, 48, 63, 64, 120, 125, 127, 128)}
 MARKS = (0, 1, 2, 0x58656E, 0x10)
 
 
@@ -96,8 +97,8 @@ def nft_match(draw, hook: str, family: int) -> str:
     """One condition of an nftables rule."""
     ip = "ip" if family == 4 else "ip6"
     kind = draw(st.sampled_from(
-        ["saddr"] * 8 + ["dport"] * 4 + ["iif"] * 2 + ["ct", "mark", "daddr", "sport", "concat", "flags", "proto", "fib", "other",
-                                                      "named", "iifsaddr"]))
+        ["saddr"] * 8 + ["dport"] * 4 + ["iif"] * 2 + [
+            "ct", "mark", "daddr", "sport", "concat", "flags", "proto", "fib", "other", "named", "iifsaddr"]))
     sign = draw(st.sampled_from(["", "", "!= "]))
     if kind == "saddr":
         return f"{ip} saddr {draw(sources(family))}"
@@ -120,9 +121,11 @@ def nft_match(draw, hook: str, family: int) -> str:
     if kind == "ct":
         return draw(st.sampled_from(["ct state new", "ct state established,related", "ct state invalid",
                                      "ct state { new, untracked }", "ct state != new", "ct direction original",
-                                     "ct direction reply", "ct state untracked", "ct status dnat", "ct mark 0", "ct mark 7"]))
+                                     "ct direction reply", "ct state untracked", "ct status dnat", "ct mark 0",
+                                     "ct mark 7"]))
     if kind == "mark":
-        return draw(st.sampled_from(["meta mark", "meta mark !=", "meta mark & 0xff =="])) + f" {draw(st.sampled_from(MARKS[:4])) & 0xff}"
+        how = draw(st.sampled_from(["meta mark", "meta mark !=", "meta mark & 0xff =="]))
+        return f"{how} {draw(st.sampled_from(MARKS)) & 0xff}"
     if kind == "concat":
         return "%s saddr . tcp dport %s%s" % (ip, sign, braces(
             [f"{each} . {draw(st.sampled_from(PORTS))}" for each in draw(listed(addresses(family)))]))
@@ -133,9 +136,8 @@ def nft_match(draw, hook: str, family: int) -> str:
         return draw(st.sampled_from(["meta l4proto tcp", "meta l4proto { tcp, udp }", f"meta nfproto ipv{family}",
                                      "ip protocol tcp" if family == 4 else "meta l4proto tcp", f"meta protocol {ip}"]))
     if kind == "fib":
-        if hook in ("prerouting", "input"):
-            return draw(st.sampled_from(["fib daddr type local", "fib saddr . iif oif missing", "fib saddr . iif oif exists"]))
-        return "fib daddr type local" if hook == "prerouting" else "meta l4proto tcp"
+        return draw(st.sampled_from(["fib daddr type local", "fib saddr . iif oif missing",
+                                     "fib saddr . iif oif exists"]))
     return draw(st.sampled_from(["udp dport 22", "meta l4proto != tcp", "udp dport != 22"]))
 
 
@@ -152,9 +154,10 @@ def nft_rule(draw, hook: str, chains: list[str]) -> str:
     if others:
         words = others[:1] + [word for word in words if "tcp" not in word]
     if draw(st.integers(0, 12)) == 0:
-        words.append(draw(st.sampled_from(["ct mark set 7", "meta mark set meta mark | 1", "meta mark set ct mark", "counter",
-                                           "meta mark set meta mark & 0xf0", "meta mark set ip saddr map { 10.1.2.3 : 1, 192.168.1.0/24 : 2 }"
-                                           if family == 4 else "meta mark set 2"])))
+        words.append(draw(st.sampled_from([
+            "ct mark set 7", "meta mark set meta mark | 1", "meta mark set ct mark", "counter",
+            "meta mark set meta mark & 0xf0",
+            "meta mark set ip saddr map { 10.1.2.3 : 1, 192.168.1.0/24 : 2 }" if family == 4 else "meta mark set 2"])))
     if hook == "prerouting" and draw(st.integers(0, 20)) == 0:
         words.append("notrack")
     verdicts = ["accept", "drop", "accept", "drop", "return", "continue"]
@@ -187,7 +190,8 @@ def nftables(draw) -> str:
         chains = []
         for base in range(draw(st.integers(1, 2))):
             hook, priority = draw(st.sampled_from(
-                [("input", -10), ("input", 0), ("input", 0), ("input", 10), ("prerouting", -300), ("prerouting", -150)]))
+                [("input", -10), ("input", 0), ("input", 0), ("input", 10), ("prerouting", -300),
+                 ("prerouting", -150)]))
             # No two at one place: in which order they are asked, nobody knows.
             priority += 3 * number + base
             inner = [f"c{base}{n}" for n in range(draw(st.integers(0, 3)))]
@@ -196,8 +200,8 @@ def nftables(draw) -> str:
                 chains.append("\n".join([f"chain {name} {{", *rules, "}"]))
             rules = draw(st.lists(nft_rule(hook, inner), min_size=1, max_size=8))
             policy = draw(st.sampled_from(["accept", "accept", "drop"] if hook == "input" else ["accept"]))
-            chains.append("\n".join([f"chain b{base} {{", f"type filter hook {hook} priority {priority}; policy {policy};",
-                                     *rules, "}"]))
+            chains.append("\n".join([
+                f"chain b{base} {{", f"type filter hook {hook} priority {priority}; policy {policy};", *rules, "}"]))
         named = [f"set some{family} {{\ntype ipv{family}_addr; flags interval;\nelements = "
                  + braces(apart(draw(listed(st.one_of(networks(family), ranges(family)), 8)), family)) + "\n}"
                  for family in (4, 6)]
@@ -212,7 +216,8 @@ def iptables_match(draw, family: int, chain: str) -> str:
     """One condition of an iptables rule."""
     sign = draw(st.sampled_from(["", "", "! "]))
     kind = draw(st.sampled_from(["dport"] * 4 + ["iif"] * 2 + ["iprange"] * 2 + [
-        "multiport", "ct", "mark", "daddr", "sport", "flags", "proto", "rpfilter", "addrtype", "comment", "state", "connmark"]))
+        "multiport", "ct", "mark", "daddr", "sport", "flags", "proto", "rpfilter", "addrtype", "comment", "state",
+        "connmark"]))
     if kind == "dport":
         return f"-p tcp -m tcp {sign}--dport {draw(ports(':'))}"
     if kind == "multiport":
@@ -237,7 +242,8 @@ def iptables_match(draw, family: int, chain: str) -> str:
         return f"{sign}-d " + draw(st.sampled_from(["203.0.113.11", "192.168.1.0/24"] if family == 4 else
                                                    ["2001:db8:2::11", "2001:db8:1::/64"]))
     if kind == "flags":
-        return f"-p tcp -m tcp {sign}--tcp-flags " + draw(st.sampled_from(["SYN,ACK SYN", "FIN,SYN,RST,ACK SYN", "ACK ACK"]))
+        flags = draw(st.sampled_from(["SYN,ACK SYN", "FIN,SYN,RST,ACK SYN", "ACK ACK"]))
+        return f"-p tcp -m tcp {sign}--tcp-flags {flags}"
     if kind == "proto":
         return draw(st.sampled_from(["-p tcp", "-p udp", "! -p tcp", "-p udp -m udp --dport 22"]))
     if kind == "rpfilter" and chain == "PREROUTING":
@@ -252,14 +258,9 @@ def iptables_rule(draw, family: int, chain: str, table: str, chains: list[str]) 
     """A rule that may jump to the chains."""
     words = [draw(st.sampled_from(["", "", "! "])) + f"-s {draw(networks(family))}"] if draw(st.integers(0, 3)) else []
     matches = draw(st.lists(iptables_match(family, chain), max_size=2))
-    for prefix in ("-p tcp", "-p udp", "! -p tcp", "-i", "! -i", "-d", "! -d"):
-        # Each may be given once.
-        same = [match for match in matches if match.startswith(prefix + " ") or match == prefix]
-        matches = [match for match in matches if match not in same[1:]]
-    if len({match[:4] for match in matches if match.lstrip("! ").startswith("-p")}) > 1:
-        matches = matches[:1]
-    if sum(match.lstrip("! ").startswith("-p") for match in matches) > 1:
-        matches = matches[:1]
+    # -p, -i and -d may be given once, each.
+    matches = list({" ".join(match.replace("! ", "").split()[:1 + match.startswith("-m")]): match
+                    for match in matches}.values())
     targets = ["ACCEPT", "DROP", "ACCEPT", "DROP", "RETURN"]
     if table == "filter":
         targets.append("REJECT")
@@ -292,6 +293,7 @@ def iptables(draw, family: int) -> str:
             lines += [f"-A {name} {draw(iptables_rule(family, 'own', table, own[:at]))}"
                       for _ in range(draw(st.integers(0, 4)))]
         for name in builtins:
-            lines += [f"-A {name} {draw(iptables_rule(family, name, table, own))}" for _ in range(draw(st.integers(1, 7)))]
+            lines += [f"-A {name} {draw(iptables_rule(family, name, table, own))}"
+                      for _ in range(draw(st.integers(1, 7)))]
         text += "\n".join([*lines, "COMMIT", ""])
     return text

@@ -23,7 +23,8 @@ import exposure  # noqa: E402
 EXAMPLES = 50
 SOURCES = 28
 
-#: Takes away all rules and forgets all connections, so that each is a new one; loads those on standard input, and prints what a capture has of them.
+#: Takes away all rules and forgets all connections, so that each is a new one; loads the rules on standard input, and
+#: prints what a capture has of them.
 LOAD = """
 nft flush ruleset
 conntrack --flush 2>/dev/null
@@ -34,10 +35,10 @@ for name in iptables-legacy ip6tables-legacy iptables-nft ip6tables-nft; do
   echo "=== $name-save"; $name-save
 done
 """
-EMPTY = "".join(
-    "\n".join([f"*{table}", *(f":{chain} ACCEPT [0:0]" for chain in chains.split()), "COMMIT", ""]) for table, chains in {
-        "raw": "PREROUTING OUTPUT", "mangle": "PREROUTING INPUT FORWARD OUTPUT POSTROUTING",
-        "filter": "INPUT FORWARD OUTPUT"}.items())
+BUILT_IN = {"raw": "PREROUTING OUTPUT", "mangle": "PREROUTING INPUT FORWARD OUTPUT POSTROUTING",
+            "filter": "INPUT FORWARD OUTPUT"}
+EMPTY = "".join("\n".join([f"*{table}", *(f":{chain} ACCEPT [0:0]" for chain in chains.split()), "COMMIT", ""])
+                for table, chains in BUILT_IN.items())
 
 
 class Probed:

@@ -41,7 +41,7 @@ LARGEST = 256 << 20
 PATIENCE = 300 * 1000 * 1000
 
 
-class BadInput(ValueError):
+class BadInput(Exception):
     """What cannot be judged; the message is one line that says why."""
 
 
@@ -1270,7 +1270,10 @@ class Iptables:
                 negate = True
                 continue
             if word in ("-j", "-g"):
-                return steps + self.target(word, value, words[at + 1:], chains)
+                options = words[at + 1:]
+                if "-j" in options or "-g" in options:  # the first was a word of a match that is not known
+                    return steps + [("any", "a rule with two targets")]
+                return steps + self.target(word, value, options, chains)
             if word == "-m":
                 module = value
                 known = self.module(module)

@@ -45,7 +45,11 @@ ENTRANCES = {("eth0", 4): "203.0.113.11", ("eth1", 4): "192.168.1.1",
 PORTS = [22, 80, 8002]
 #: The outsider takes every address but the node's for its own.
 OUTSIDER = """
-for rule in -4 -6; do ip $rule rule add pref 1 lookup 50; ip $rule rule del pref 0; ip $rule rule add pref 2 lookup local; done
+for version in -4 -6; do
+  ip $version rule add pref 1 lookup 50
+  ip $version rule del pref 0
+  ip $version rule add pref 2 lookup local
+done
 for address in 203.0.113.11:eth0 192.168.1.1:eth1; do
   ip route add ${address%:*} dev ${address#*:} table 50
 done
