@@ -195,12 +195,14 @@ def test_marks_between_chains_of_one_place_are_in_doubt():
 @pytest.mark.parametrize("statement", [
     {"accept": None, "drop": None}, {"frob": None}, {"xt": None}, {"xt": {"type": "target", "name": "X"}},
     {"queue": {}},
-    {"match": {"op": "==", "left": {"osf": {}}, "right": "x"}}, {"vmap": {"key": {"osf": {}}, "data": {"set": []}}}, 7,
+    {"match": {"op": "==", "left": {"osf": {}}, "right": "x"}}, 7,
+    {"vmap": {"key": {"osf": {}}, "data": {"set": []}}},
 ])
 def test_what_is_not_known_is_in_doubt(statement: object):
     """Never closed, and never open."""
     for policy in ("accept", "drop"):
-        found = capture(nft=nft([statement, {"accept" if policy == "drop" else "drop": None}], chain={"policy": policy}))
+        other = {"accept" if policy == "drop" else "drop": None}
+        found = capture(nft=nft([statement, other], chain={"policy": policy}))
         assert opened(found) == ([], ["0.0.0.0/0"]), policy
 
 

@@ -1713,7 +1713,7 @@ class Nftables:
         if operator not in ("==", "!=", "in"):
             raise Strange("the operator %s" % show(operator, 10))
         if fields[0] in BITS and len(fields) == 1 and not (fields[0] == "flags" and isinstance(right, dict)):
-            value = one_number(fields[0], items if isinstance(right, list) else right)
+            value = one_number(fields[0], items)
             if operator == "in" or fields[0] != "flags":
                 return Cond(fields, ((Bits(value),),), negate, needs)
             return Cond(fields, ((Numbers([value, value + 1], mask),),), negate, needs)
