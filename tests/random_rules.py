@@ -98,7 +98,8 @@ def nft_match(draw, hook: str, family: int) -> str:
     ip = "ip" if family == 4 else "ip6"
     kind = draw(st.sampled_from(
         ["saddr"] * 8 + ["dport"] * 4 + ["iif"] * 2 + [
-            "ct", "ct", "ct", "mark", "daddr", "sport", "concat", "flags", "proto", "fib", "other", "named", "iifsaddr"]))
+            "ct", "ct", "ct", "mark", "daddr",
+            "sport", "concat", "flags", "proto", "fib", "other", "named", "iifsaddr"]))
     sign = draw(st.sampled_from(["", "", "!= "]))
     if kind == "saddr":
         return f"{ip} saddr {draw(sources(family))}"

@@ -125,6 +125,18 @@ def test_json_is_as_the_schema_says(tmp_path: Path):
     assert row["perhaps"] == ["0.0.0.0/0"] and "recent" in row["reasons"][0]
 
 
+def test_ports_that_settings_have_moved(tmp_path: Path):
+    """What xend, sshd and libvirt are set to, and what lets in whoever gets there."""
+    found = capture((2222, 9002, 16000), **{
+        "sshd": "port 2222\npasswordauthentication yes\npermitrootlogin no\n",
+        "xend-config.sxp": "# (xend-relocation-port 1)\n(xend-relocation-port 9002)\n(xend-relocation-hosts-allow '')\n",
+        "libvirtd.conf": 'tcp_port = "16000"\n#auth_tcp = "none"\n'})
+    ports = {each["port"]: each for each in json.loads(judged(tmp_path, found, "--json")[1])["ports"]}
+    assert [ports[port]["role"] for port in (2222, 9002, 16000)] == ["ssh", "xend relocation", "libvirt without TLS"]
+    assert "takes passwords" in ports[2222]["remarks"][0] and "whoever connects" in ports[9002]["remarks"][0]
+    assert ports[16000]["remarks"] == []
+
+
 # -- the rules, where no kernel is needed to know
 
 def test_no_listener_is_no_exposure(tmp_path: Path):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How long the builds, the converter and the start of a lab take, as ratios, which can be compared between machines.
+"""How long the builds, the converter, the start of a lab and exposure.py take, as ratios, which can be compared
+between machines.
 
 Run by ``make bench``.
 """
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from tests.bench import start
+from tests.bench import exposure, start
 from tests.bench.manual import manual
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,6 +113,7 @@ def main() -> None:
         print(f"{value / clean:5.2f} of a clean html build: {name} ({value:.2f} s)")
     converter()
     start.main()
+    exposure.main()
 
 
 if __name__ == "__main__":
