@@ -2,6 +2,7 @@
 """exposure.py as one runs it: its sentences, its exit statuses, its JSON, and what bad captures come to."""
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -129,7 +130,7 @@ def test_ports_that_settings_have_moved(tmp_path: Path):
     """What xend, sshd and libvirt are set to, and what lets in whoever gets there."""
     found = capture((2222, 9002, 16000), **{
         "sshd": "port 2222\npasswordauthentication yes\npermitrootlogin no\n",
-        "xend-config.sxp": "# (xend-relocation-port 1)\n(xend-relocation-port 9002)\n(xend-relocation-hosts-allow '')\n",
+        "xend-config.sxp": "# (xend-port 1)\n(xend-relocation-port 9002)\n(xend-relocation-hosts-allow '')\n",
         "libvirtd.conf": 'tcp_port = "16000"\n#auth_tcp = "none"\n'})
     ports = {each["port"]: each for each in json.loads(judged(tmp_path, found, "--json")[1])["ports"]}
     assert [ports[port]["role"] for port in (2222, 9002, 16000)] == ["ssh", "xend relocation", "libvirt without TLS"]
@@ -208,7 +209,7 @@ def test_marks_between_chains_of_one_place_are_in_doubt():
     {"accept": None, "drop": None}, {"frob": None}, {"xt": None}, {"xt": {"type": "target", "name": "X"}},
     {"queue": {}},
     {"match": {"op": "==", "left": {"osf": {}}, "right": "x"}}, 7,
-    {"vmap": {"key": {"osf": {}}, "data": {"set": []}}},
+    {"vmap": {"key": {"osf": {}}, "data": {"set": []}}}, {"mangle": {"key": DPORT, "value": 22}},
 ])
 def test_what_is_not_known_is_in_doubt(statement: object):
     """Never closed, and never open."""
@@ -236,6 +237,19 @@ def test_tricks_of_whoever_connects_are_seen():
     six = {"payload": {"protocol": "ip6", "field": "nexthdr"}}
     found = capture(nft=nft([match(six, "tcp"), {"drop": None}])) | {"sockets": captures.sockets("[::]:8002")}
     assert opened(found, family=6) == ([], ["::/0"])
+
+
+def test_an_interface_of_a_vrf_is_in_doubt_where_rules_ask_for_it():
+    iif = match({"meta": {"key": "iifname"}}, "eth0")
+    found = capture(nft=nft([iif, {"accept": None}], chain={"policy": "drop"}))
+    found["links"] = found["links"].replace("eth0: <BROADCAST,UP,LOWER_UP> mtu 1500",
+                                            "eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master red\\    vrf_slave table 10")
+    assert opened(found) == ([], ["0.0.0.0/0"]) and opened(found, interface="eth1") == ([], [])
+
+
+def test_the_program_is_python_3_6():
+    """And was run on 3.6.15, with the captures of these tests."""
+    ast.parse(PROGRAM.read_text(), feature_version=(3, 6))
 
 
 # -- captures that are damaged, or made to do harm
@@ -283,6 +297,7 @@ BAD = {
     "odd addresses": capture(addresses="2: eth9    inet 1.2.3.4/24\n"),
     "odd routes": capture(routes4="default via\n300.1.1.1/8 dev x\n"),
     "odd settings": capture(settings="ipv4 all rp_filter x\n"),
+    "an address of no interface": capture(addresses="2: eth7    inet 1.2.3.4/24\n"),
     "tables and no program for them": capture(**{"unread-tables": "inet mine\n"}),
 }
 

@@ -24,7 +24,8 @@ def text(name: str) -> str:
 
 def test_the_guide_and_each_scenario_have_a_page():
     scenarios = {name.removeprefix("scenarios/") for name in guide.pages() if name.startswith("scenarios/")}
-    assert set(NAMES) == {"securing-xen.7", *(f"securing-xen-{name}.7" for name in scenarios), "securing-xen-exposure.8"}
+    assert set(NAMES) == {"securing-xen.7", "securing-xen-exposure.8",
+                          *(f"securing-xen-{name}.7" for name in scenarios)}
     assert {file.name for file in guide.built("man").glob("*.[0-9]")} == set(NAMES)
 
 

@@ -417,6 +417,8 @@ class ReversePath:
         """A Where, or a Doubt for the way out, where this is asked of nobody."""
         if values["way"] == "out":
             return Doubt("a reverse path check on the way out")
+        if isinstance(values["iif"], Doubt) and not self.loose:
+            return values["iif"]
         where = values["back"](None if self.loose else values["iif"])
         return where.negated(values["end"]) if self.negate else where
 
@@ -1602,7 +1604,9 @@ class Nftables:
             return [self.branch(value["key"], value["data"], table,
                                 lambda verdict: self.statement(verdict, table))]
         if key == "mangle":
-            into = "mark" if value["key"] == ("meta", "mark") else "ctmark"
+            into = {("meta", "mark"): "mark", ("ct", "mark"): "ctmark"}.get(value["key"])
+            if into is None:
+                raise Strange("a change of the packet")
             return self.marks(into, value["value"], table)
         if key in ("dnat", "redirect", "tproxy"):
             value = value if isinstance(value, dict) else {}
@@ -1614,7 +1618,8 @@ class Nftables:
     @staticmethod
     def mangles(value):
         """Whether a statement changes what rules ask for."""
-        return value["key"][0] != "meta" or value["key"][1] not in ("priority", "nftrace")
+        return value["key"][-1] not in ("priority", "nftrace", "dscp", "ecn", "ttl", "hoplimit", "event", "label",
+                                        "helper")
 
     def chain(self, table, name):
         """The chain that a rule jumps to."""
@@ -1627,8 +1632,6 @@ class Nftables:
         if isinstance(value, dict) and "map" in value:
             return [self.branch(value["map"]["key"], value["map"]["data"], table,
                                 lambda number: self.marks(into, number, table))]
-        if into not in ("mark", "ctmark"):
-            raise Strange("a change of the packet")
         return [(into, expression(value))]
 
     def branch(self, key, data, table, steps):
@@ -1784,6 +1787,8 @@ def one_number(field, item):
     try:
         return int(item, 0)
     except (ValueError, TypeError):
+        if field in ("l4proto", "nexthdr") and isinstance(item, str):
+            return 255  # a name of some other protocol: that of TCP is known
         raise Strange("the value %s" % show(item, 30)) from None
 
 
@@ -1912,6 +1917,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def gather():
     """What this host is now, as {name: text}. A command that is not installed has no text; one that fails raises
     BadInput."""
+    if os.geteuid() != 0:
+        raise BadInput("only root can read the rules of this host; run it as root")
     found = {}
     for name, command in COMMANDS.items():
         text = printed(command)
@@ -1944,8 +1951,7 @@ def printed(command):
         if command[0] == "sshd":
             return None
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["exit status %d" % done.returncode]
-        raise BadInput("%s: %s%s" % (" ".join(command), show(said[-1]),
-                                     "" if os.geteuid() == 0 else "; run it as root"))
+        raise BadInput("%s: %s" % (" ".join(command), show(said[-1])))
     return decoded(done.stdout, command[0])
 
 
@@ -2012,7 +2018,9 @@ def kernel_tables():
                     length, kind = struct.unpack_from("=IH", data)
                     if kind == 3 or length < 16:  # NLMSG_DONE
                         return found
-                    if kind == 2:  # NLMSG_ERROR
+                    if kind == 2:  # NLMSG_ERROR: this kernel has no nftables
+                        if struct.unpack_from("=i", data, 16)[0] == -errno.EPERM:
+                            raise BadInput("the tables of nftables cannot be listed: not permitted")
                         return found
                     size_, = struct.unpack_from("=H", data, 20)
                     name = data[24:20 + size_].split(b"\0")[0].decode("utf-8", "replace")
@@ -2450,7 +2458,8 @@ class Judge:
     def way(self, family, interface, bridge_port, number, port, sport, flags, trick):
         """The Answer for packets of one kind: in by the hooks, past the checks, and the way back."""
         host, rules, end = self.host, self.filter, END[family]
-        values = self.values(family, "in", iif=interface.name, daddr=number, sport=sport, dport=port, flags=flags)
+        name = Doubt("an interface of a VRF") if interface.slave_of == "vrf" else interface.name
+        values = self.values(family, "in", iif=name, daddr=number, sport=sport, dport=port, flags=flags)
         if trick == "a packet with extension headers":
             values["nexthdr"] = 60
         early = dict(values)

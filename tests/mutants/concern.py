@@ -34,7 +34,8 @@ TESTS: dict[str, list[str]] = {
     "domain-0/firewall.nft": ["tests/test_domain_0.py", TOGETHER, *only(NFT, "isolated-management-network")],
     "domain-0/firewall.v?": ["tests/test_domain_0.py", TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "of_our_own"],
-    "domain-0/exposure.py": ["examples/domain-0/exposure.py", "tests/test_exposure.py", "tests/test_exposure_probed.py"],
+    "domain-0/exposure.py": [
+        "examples/domain-0/exposure.py", "tests/test_exposure.py", "tests/test_exposure_probed.py"],
     "domain-0/xl-receive.sh": ["tests/test_xl_receive.py"],
     "domain-0/ssh*-xen-migration.conf": [ACCOUNT, "-k", "not by_address and not subnet"],
     "isolated-management-network/sshd-management.conf": [ACCOUNT, "-k", "by_address"],
