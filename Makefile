@@ -29,7 +29,7 @@ sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) 
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
 	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
-	@ls $(HTML) build/pdf/*.pdf build/man/*.7 2>/dev/null || true
+	@ls $(HTML) build/pdf/*.pdf build/man/*.[78] 2>/dev/null || true
 
 help:  ## this list
 	@echo 'Run as root, a task first installs the distribution packages that it lacks (apt-get install).'
@@ -39,7 +39,7 @@ help:  ## this list
 
 html: $(HTML)  ## build/html/
 pdf: $(PDF)  ## build/pdf/securing-xen.pdf
-man: $(MAN)  ## build/man/*.7
+man: $(MAN)  ## build/man/*.[78]
 
 test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true

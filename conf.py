@@ -25,6 +25,7 @@ extensions = [
     "inline_commands",
     "not_run",
     "lexers",
+    "measured_curve",
     "topology_diagram",
     "landing_page_first",
     "man_pages",
@@ -109,4 +110,4 @@ man_pages = [("index", "securing-xen", "a guide to securing a Xen host", [], 7)]
         ("untrusted-subnet", "secure Xen hosts on a subnet where anybody may be the neighbour"),
         ("untrusted-subnet-wireguard", "relocate guests through a WireGuard tunnel between Xen hosts"),
     ]
-]
+] + [("reference/exposure", "securing-xen-exposure", "tell who can open a connection to a Xen host", [], 8)]

@@ -24,7 +24,8 @@ def text(name: str) -> str:
 
 def test_the_guide_and_each_scenario_have_a_page():
     scenarios = {name.removeprefix("scenarios/") for name in guide.pages() if name.startswith("scenarios/")}
-    assert set(NAMES) == {"securing-xen.7", *(f"securing-xen-{name}.7" for name in scenarios)}
+    assert set(NAMES) == {"securing-xen.7", "securing-xen-exposure.8",
+                          *(f"securing-xen-{name}.7" for name in scenarios)}
     assert {file.name for file in guide.built("man").glob("*.[0-9]")} == set(NAMES)
 
 
@@ -34,9 +35,9 @@ def test_mandoc_finds_no_error(name: str):
     assert guide.run("mandoc", "-T", "lint", "-W", "error", guide.built("man") / name) == ""
 
 
-@pytest.mark.parametrize(("name", "description"), [(page[1], page[2]) for page in MAN_PAGES])
-def test_the_name_line(name: str, description: str):
-    page = guide.built("man") / f"{name}.7"
+@pytest.mark.parametrize(("name", "description", "section"), [(page[1], page[2], page[4]) for page in MAN_PAGES])
+def test_the_name_line(name: str, description: str, section: int):
+    page = guide.built("man") / f"{name}.{section}"
     assert f'.SH NAME\n{name} \\- {description}\n' in page.read_text(encoding="utf-8")
     assert guide.run("lexgrog", page).strip() == f'{page}: "{name} - {description}"'
 
@@ -45,7 +46,7 @@ def test_the_name_line(name: str, description: str):
 def test_each_page_names_its_sisters(name: str):
     see_also = text(name).rpartition("SEE ALSO ")[2]
     for other in NAMES:
-        assert (other.replace(".7", "(7)") in see_also) == (other != name)
+        assert (re.sub(r"\.(\d)$", r"(\1)", other) in see_also) == (other != name)
 
 
 def test_references_to_another_man_page_name_it():

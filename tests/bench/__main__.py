@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How long the builds, the converter and the start of a lab take, as ratios, which can be compared between machines.
+"""How long the builds, the converter, the start of a lab and exposure.py take, as ratios, which can be compared
+between machines.
 
 Run by ``make bench``.
 """
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from tests.bench import start
+from tests.bench import exposure, start
 from tests.bench.manual import manual
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,6 +154,7 @@ def main() -> None:
     beside_plain()
     converter()
     start.main()
+    exposure.main()
 
 
 if __name__ == "__main__":
