@@ -33,6 +33,7 @@ scenarios/isolated-management-network
 scenarios/subnet-behind-a-firewall
 scenarios/untrusted-subnet
 scenarios/untrusted-subnet-wireguard
+reference/exposure
 ```
 
 ## Which one is yours?
@@ -146,12 +147,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The small guide in every format; that it builds without a warning is a test in itself."""
     folder = tmp_path_factory.mktemp("small")
     source = folder / "source"
-    (source / "scenarios").mkdir(parents=True)
+    for name in ("scenarios", "reference"):
+        (source / name).mkdir(parents=True)
     for name, text in {
         "index": INDEX, "considerations": CONSIDERATIONS, "scenarios/isolated-management-network": ISOLATED,
         "scenarios/subnet-behind-a-firewall": "# Subnet\n\n## Is this you?\n\nWords.\n",
         "scenarios/untrusted-subnet": UNTRUSTED,
         "scenarios/untrusted-subnet-wireguard": "# WireGuard\n\n## Is this you?\n\nWords.\n",
+        "reference/exposure": "# Exposure\n\n## What it reads\n\nWords.\n",
     }.items():
         (source / f"{name}.md").write_text(text.lstrip("\n"), encoding="utf-8")
     (source / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
@@ -413,7 +416,7 @@ def test_each_man_page_names_the_others(built: Built):
     see_also = built.man("securing-xen-untrusted-subnet.7").partition(" SEE ALSO ")[2]
     assert see_also.startswith("securing-xen(7), securing-xen-isolated-management-network(7), "
                                "securing-xen-subnet-behind-a-firewall(7), "
-                               "securing-xen-untrusted-subnet-wireguard(7) Copyright")
+                               "securing-xen-untrusted-subnet-wireguard(7), securing-xen-exposure(8) Copyright")
 
 
 def test_tables_figures_and_numbered_references_in_man_pages(built: Built):
