@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -11,6 +12,7 @@ sys.path[:0] = [str(ROOT / "source" / "_ext"), str(ROOT)]
 project = "Securing Xen"
 author = "the Securing Xen contributors"
 copyright = "the Securing Xen contributors, CC BY 4.0"
+version = release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 language = "en"
 today_fmt = "%Y-%m-%d"
 
@@ -100,6 +102,10 @@ latex_elements = {
 """,
     "sphinxsetup": "verbatimforcewraps=true",
 }
+
+epub_basename = "securing-xen"
+epub_show_urls = "no"
+epub_theme = "epub"
 
 man_pages = [("index", "securing-xen", "a guide to securing a Xen host", [], 7)] + [
     (f"scenarios/{name}", f"securing-xen-{name}", description, [], 7)

@@ -462,7 +462,7 @@ def test_the_landing_page_can_be_linked_to_in_the_pdf(built: Built):
 
 
 def test_a_page_is_described_by_its_first_paragraph(built: Built):
-    assert ('<meta name="description" content="A guide as short as can be, &quot;quoted&quot;.">'
+    assert ('<meta name="description" content="A guide as short as can be, &quot;quoted&quot;." />'
             in built.html("index"))
 
 
