@@ -14,6 +14,8 @@ VENV := .venv/requirements.lock.installed
 HTML := build/html/index.html
 PDF := build/pdf/securing-xen.pdf
 MAN := build/man/securing-xen.7
+EPUB := build/epub/securing-xen.epub
+PREFIX := /usr/local
 BROWSER := .venv/requirements-browser.lock.installed
 # Folders are listed too: they are younger than the results once a file in them is gone.
 SOURCES := $(VENV) conf.py $(wildcard build/evidence.json) \
@@ -25,7 +27,7 @@ sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) 
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all help html pdf man test test-browser test-xen xen-shell update mutants convert bench linkcheck live clean
+.PHONY: all help html pdf man epub install-man test test-browser test-xen xen-shell update mutants convert bench linkcheck live clean
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
 	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
@@ -40,8 +42,14 @@ help:  ## this list
 html: $(HTML)  ## build/html/
 pdf: $(PDF)  ## build/pdf/securing-xen.pdf
 man: $(MAN)  ## build/man/*.[78]
+epub: $(EPUB)  ## build/epub/securing-xen.epub
 
-test: $(if $(PAGE),$(VENV),all)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
+install-man: $(MAN)  ## put the man pages into $(DESTDIR)$(PREFIX)/share/man, PREFIX=/usr/local
+	install -d $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 build/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 644 build/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
+test: $(if $(PAGE),$(VENV),all epub)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true
 	@$(PYTHON) -m pytest $(if $(PAGE),--quiet -k test_page --page $(PAGE) tests/test_transcripts.py,--numprocesses 6 --dist worksteal)
 
@@ -102,6 +110,10 @@ $(HTML): $(SOURCES)
 
 $(MAN): $(SOURCES)
 	@$(call sphinx,man)
+	@touch $@
+
+$(EPUB): $(SOURCES)
+	@$(call sphinx,epub)
 	@touch $@
 
 $(PDF): $(SOURCES)

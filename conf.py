@@ -2,7 +2,9 @@
 """Sphinx configuration of the guide: settings only; what does something is in source/_ext."""
 from __future__ import annotations
 
+import os
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -11,6 +13,7 @@ sys.path[:0] = [str(ROOT / "source" / "_ext"), str(ROOT)]
 project = "Securing Xen"
 author = "the Securing Xen contributors"
 copyright = "the Securing Xen contributors, CC BY 4.0"
+version = release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 language = "en"
 today_fmt = "%Y-%m-%d"
 
@@ -33,6 +36,8 @@ extensions = [
     "reader_values",
     "downloads",
     "search_numbers",
+    "last_run",
+    "plain_text",
     "reread",
 ]
 source_suffix = {".md": "markdown"}
@@ -64,6 +69,14 @@ html_favicon = "source/_static/favicon.svg"
 html_static_path = ["source/_static"]
 html_css_files = ["guide.css"]
 html_theme_options = {"top_of_page_buttons": []}
+# Where the pages are published and where their sources are is known where they are published.
+html_baseurl = os.environ.get("SITE_URL", "")
+html_additional_pages = {"404": "404.html"}
+html_context = {
+    "edit": os.environ.get("EDIT_URL", ""),
+    "applies_to": "Xen 4.17 (Debian 12) and 4.20 (Debian 13), up to 4.22 by its sources, and xend up to Xen 4.4; where "
+                  "a version differs, the text says so",
+}
 html_show_sourcelink = False
 html_copy_source = False
 html_show_sphinx = False
@@ -97,10 +110,15 @@ latex_elements = {
 \DeclareUnicodeCharacter{2265}{\ensuremath{\ge}}
 \DeclareUnicodeCharacter{2260}{\ensuremath{\ne}}
 \DeclareUnicodeCharacter{2248}{\ensuremath{\approx}}
+\DeclareUnicodeCharacter{2610}{\raisebox{-.15em}{\framebox(9,9){}}}
 \DeclareUnicodeCharacter{2713}{\ensuremath{\checkmark}}
 """,
     "sphinxsetup": "verbatimforcewraps=true",
 }
+
+epub_basename = "securing-xen"
+epub_show_urls = "no"
+epub_theme = "epub"
 
 man_pages = [("index", "securing-xen", "a guide to securing a Xen host", [], 7)] + [
     (f"scenarios/{name}", f"securing-xen-{name}", description, [], 7)

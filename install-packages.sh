@@ -15,7 +15,7 @@ pdf)
     set -- latexmk librsvg2-bin tex-gyre texlive-fonts-recommended texlive-latex-extra texlive-latex-recommended ;;
 test)
     what='the tests that use these programs'
-    set -- conntrack iproute2 iptables kmod man-db mandoc netcat-openbsd nftables openssh-client openssh-server \
+    set -- conntrack epubcheck iproute2 iptables kmod man-db mandoc netcat-openbsd nftables openssh-client openssh-server \
         openssl poppler-utils procps shellcheck systemd tcpdump util-linux wireguard-go wireguard-tools ;;
 browser)
     what='the tests in a browser'

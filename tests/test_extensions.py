@@ -409,14 +409,14 @@ def test_the_text_before_the_first_heading_is_the_description(built: Built):
 
 def test_a_page_that_begins_with_a_heading_has_no_empty_description(built: Built):
     text = built.man("securing-xen-subnet-behind-a-firewall.7")
-    assert "behind a border firewall IS THIS YOU? Words." in text
+    assert "behind a border firewall DESCRIPTION Is this you? Words." in text
 
 
 def test_each_man_page_names_the_others(built: Built):
     see_also = built.man("securing-xen-untrusted-subnet.7").partition(" SEE ALSO ")[2]
     assert see_also.startswith("securing-xen(7), securing-xen-isolated-management-network(7), "
                                "securing-xen-subnet-behind-a-firewall(7), "
-                               "securing-xen-untrusted-subnet-wireguard(7), securing-xen-exposure(8) Copyright")
+                               "securing-xen-untrusted-subnet-wireguard(7), securing-xen-exposure(8) COPYRIGHT")
 
 
 def test_tables_figures_and_numbered_references_in_man_pages(built: Built):
@@ -465,7 +465,7 @@ def test_the_landing_page_can_be_linked_to_in_the_pdf(built: Built):
 
 
 def test_a_page_is_described_by_its_first_paragraph(built: Built):
-    assert ('<meta name="description" content="A guide as short as can be, &quot;quoted&quot;.">'
+    assert ('<meta name="description" content="A guide as short as can be, &quot;quoted&quot;." />'
             in built.html("index"))
 
 

@@ -6,10 +6,12 @@ import functools
 import hashlib
 import re
 from base64 import b64encode
+from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
 
 from tests import guide
 
@@ -83,6 +85,8 @@ def test_every_link_within_the_site_leads_somewhere():
             target = urlsplit(urljoin(name, link["href"]))
             if target.scheme or target.netloc:
                 continue
+            # The page about missing pages is found at any address, so its links begin where the site does.
+            target = target._replace(path=target.path.lstrip("/"))
             other = site().get(target.path)
             if other is None and not (guide.built("html") / target.path).is_file():
                 broken.append(f"{name}: {link['href']}")
@@ -163,3 +167,47 @@ def test_front_matter_is_not_shown():
 ])
 def test_what_comes_from_other_hosts_is_seen(text: str):
     assert any(map(_elsewhere, _loaded(BeautifulSoup(text, "html.parser"))))
+
+
+def test_each_page_says_what_it_applies_to_when_it_was_run_and_where_its_source_is():
+    for page in guide.pages().values():
+        facts = guide.words(html(page).find(class_="page-facts").text)
+        assert re.match(r"Applies to Xen 4\.17 .*\. Last run: \S.*\.", facts), facts
+        assert f"source/{page.name}.md" in facts
+        assert (guide.ROOT / page.file).is_file()
+
+
+def test_a_page_can_be_edited_where_that_is_known(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("EDIT_URL", "https://example.org/edit/main/")
+    monkeypatch.setenv("SITE_URL", "https://example.org/guide/")
+    (tmp_path / "index.md").write_text("# Page\n\nWords.\n\n```{toctree}\nother\n```\n")
+    (tmp_path / "other.md").write_text("# Other\n\nMore words.\n")
+    guide.sphinx("html", tmp_path / "out", source=tmp_path)
+    page = BeautifulSoup((tmp_path / "out/other.html").read_text(), "html.parser")
+    assert page.find("a", string="Edit this page")["href"] == "https://example.org/edit/main/source/other.md"
+    missing = BeautifulSoup((tmp_path / "out/404.html").read_text(), "html.parser")
+    assert [link["href"] for link in missing.find_all("a")] == ["/guide/index.html", "/guide/search.html"]
+    assert "(https://example.org/guide/other.html)" in (tmp_path / "out/llms.txt").read_text()
+
+
+def test_the_text_for_programs_is_all_pages_with_their_examples():
+    listed = guide.built("html/llms.txt").read_text(encoding="utf-8")
+    assert listed.startswith("# Securing Xen\n\n> Whoever controls Domain-0")
+    assert set(re.findall(r"\]\((.*?)\.html\)", listed)) == set(guide.pages())
+    text = guide.built("html/llms-full.txt").read_text(encoding="utf-8")
+    assert "literalinclude" not in text
+    for page in guide.pages().values():
+        assert f"# {next(page.doctree.findall(nodes.title)).astext()}\n" in text or page.name == "reference/glossary"
+        for block in guide.blocks(page):
+            if block.kind == "example":
+                assert block.text.strip() in text, block.where
+
+
+def test_the_checklist_leads_to_a_section_for_each_check_and_can_be_ticked():
+    page = html(guide.pages()["reference/checklist"])
+    rows = page.select("article tbody tr")
+    assert len(rows) > 15
+    for row in rows:
+        box, what, how = row.find_all("td")
+        assert box.text == "☐" and what.text.endswith(".") and how.find("a", class_="internal")
+    assert [heading.text.partition(":")[0] for heading in page.select("article h2")] == ["Critical", "High", "Medium"]

@@ -6,6 +6,10 @@ another becomes ``name(7)``, the external links become numbered notes at the end
 """
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -13,8 +17,18 @@ from sphinx.builders.manpage import ManualPageBuilder
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.typing import ExtensionMetadata
 
+from tests.lab.topology import EXAMPLES
+
+WIDTH = 80
+"""Bytes of a line of text, where it can be broken."""
 AFTER_REFERENCES = 900
 """A priority that comes after the references are resolved."""
+
+
+GROUPS = {"What to set": "Examples", "Check it": "Examples", "Undo it": "Examples", "What is still open": "Caveats",
+          "What the 2005 chapter said": "History"}
+"""How the title of a section begins, and the section of a man page that it belongs to; else it is the description."""
+ORDER = ("Description", "Examples", "Files", "Caveats", "History", "Notes")
 
 
 class ManPages(ManualPageBuilder):
@@ -30,6 +44,52 @@ class ManPages(ManualPageBuilder):
         """The target, or nothing for a reference within one page."""
         target = self.get_target_uri(to, typ)
         return "" if target == self.get_target_uri(from_) else target
+
+    def finish(self) -> None:
+        """Put right in the pages what the writer leaves untidy."""
+        for _, name, _, _, section in self.config.man_pages:
+            page = Path(self.outdir, f"{name}.{section}")
+            page.write_text(tidy(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def tidy(page: str) -> str:
+    r"""A man page without what ``mandoc -T lint`` warns of: space below headings, and lines of text that are too long.
+
+    >>> print(tidy(".SH A\n.sp\nShort.\n" + "word " * 20 + "\n.nf\n" + "x" * 99 + "\n.fi\n"))
+    .SH A
+    Short.
+    word word word word word word word word word word word word word word word
+    word word word word word
+    .nf
+    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+    .fi
+    <BLANKLINE>
+    """
+    page = page.replace(".SH Copyright\n", ".SH COPYRIGHT\n")
+    page = re.sub(r"(?m)^(\.S[HS] .*\n(?:\.nr HY 0\n\.nh\n\.ad l\n)?)\.sp\n", r"\1", page)
+    lines, filled = [], True
+    for line in page.split("\n"):
+        if re.match(r"\.(nf|EX|TS)\b", line):
+            filled = False
+        elif re.match(r"\.(fi|EE|TE)\b", line):
+            filled = True
+        if filled and len(line.encode()) > WIDTH and not line.startswith((".", "'")):
+            lines += _folded(line)
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _folded(line: str) -> Iterator[str]:
+    """The line in parts that are short enough, none of which begins like a request."""
+    part = ""
+    for word in line.split(" "):
+        if part and len(f"{part} {word}".encode()) > WIDTH and not word.startswith((".", "'")) and word:
+            yield part
+            part = word
+        else:
+            part = f"{part} {word}" if part else word
+    yield part
 
 
 class _ManTransform(SphinxPostTransform):
@@ -112,6 +172,55 @@ class DescriptionSection(_ManTransform):
             page.insert(1, _section("Description", *text))
 
 
+class Shape(_ManTransform):
+    """The sections that readers of man pages look for, in their order; those of the guide stand within them."""
+
+    default_priority = AFTER_REFERENCES + 5
+
+    def run(self, **kwargs: object) -> None:
+        page = self.page()
+        if self.document.settings.title == self.config.man_pages[0][1]:
+            self._name_examples(page)
+            return
+        groups: dict[str, nodes.section] = {}
+        for section in [child for child in page.children[1:] if isinstance(child, nodes.section)]:
+            title = section[0].astext()
+            if title in ("Notes", "Description"):
+                groups[title] = section
+                continue
+            name = next((name for start, name in GROUPS.items() if title.startswith(start)), "Description")
+            if name in ("Caveats", "History"):
+                section[0] = nodes.title("", name)
+                groups[name] = section
+                continue
+            groups.setdefault(name, _section(name)).append(section)
+        groups["Files"] = self._files()
+        for child in page.children[1:]:
+            if isinstance(child, nodes.section):
+                page.remove(child)
+        page += [groups[name] for name in ORDER if name in groups]
+
+    def _name_examples(self, page: nodes.section) -> None:
+        """The whole guide's page has a section for each page; the examples get their name, and a list of the files."""
+        for section in page.children[1:]:
+            if isinstance(section, nodes.section) and section[0].astext() == "The examples":
+                section[0] = nodes.title("", "Examples")
+                page.insert(page.index(section) + 1, self._files())
+
+    def _files(self) -> nodes.section:
+        """The example files that the page shows, and what the first sentence in each says of it."""
+        found = {}
+        for block in self.document.findall(nodes.literal_block):
+            file = Path(block.get("source", "")).resolve()
+            if file.is_relative_to(EXAMPLES):
+                comment = " ".join(line.lstrip("# ") for line in block.astext().splitlines() if line.startswith("# "))
+                found[str(file.relative_to(EXAMPLES.parent))] = re.split(r"(?<=[.:]) ", comment)[0].rstrip(":.") + "."
+        return _section("Files", nodes.definition_list("", *(
+            nodes.definition_list_item("", nodes.term("", nodes.Text(name)),
+                                       nodes.definition("", nodes.paragraph("", nodes.Text(what))))
+            for name, what in found.items())))
+
+
 class SeeAlsoSection(_ManTransform):
     """The other man pages of the guide."""
 
@@ -177,7 +286,7 @@ def _section(title: str, *content: nodes.Node) -> nodes.section:
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_builder(ManPages, override=True)
-    for transform in (LeaveOutOtherPages, References, LinksAsNotes, DescriptionSection, SeeAlsoSection,
+    for transform in (LeaveOutOtherPages, References, LinksAsNotes, DescriptionSection, Shape, SeeAlsoSection,
                       NoHyphens, SpaceBelowTables, TitlesOfTables, CaptionsOfFigures):
         app.add_post_transform(transform)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

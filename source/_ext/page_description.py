@@ -25,7 +25,7 @@ def add_description(
     text = " ".join(paragraph.astext().split())
     if len(text) > LENGTH:
         text = text[:LENGTH].rsplit(" ", 1)[0] + " …"
-    tag = f'\n<meta name="description" content="{escape(text)}">'
+    tag = f'\n<meta name="description" content="{escape(text)}" />'
     context["metatags"] = context.get("metatags", "") + tag
 
 

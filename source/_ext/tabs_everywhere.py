@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tabs in every format: as tabs in HTML, as a definition list (label over its own content) elsewhere.
+"""Tabs in every format: as tabs on the site, as a definition list (label over its own content) elsewhere.
 
 sphinx-tabs chooses its nodes by the name of the builder while it reads. That makes the doctree of one
 builder wrong for the next, and parses the body of a tab twice where the builder is not one for HTML.
@@ -33,7 +33,7 @@ class LabelsForPanels(SphinxPostTransform):
     """
 
     default_priority = 5
-    formats = ("html",)
+    builders = ("html",)
 
     def run(self, **kwargs: object) -> None:
         for tabs in self.document.findall(_is_tabs):
@@ -42,10 +42,17 @@ class LabelsForPanels(SphinxPostTransform):
 
 
 class TabsAsDefinitionList(SphinxPostTransform):
-    """Everywhere but in HTML: a definition list, since sphinx-tabs 3.5 prints all labels, then all bodies."""
+    """Everywhere but on the site: a definition list, since sphinx-tabs 3.5 prints all labels, then all bodies.
+
+    In an EPUB, which has no scripts, its HTML is not even valid.
+    """
 
     default_priority = 5
+    builders = ("epub",)
     formats = ("latex", "man", "text", "texinfo")
+
+    def is_supported(self) -> bool:
+        return self.app.builder.name in self.builders or self.app.builder.format in self.formats
 
     def run(self, **kwargs: object) -> None:
         for tabs in list(self.document.findall(_is_tabs)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from html import escape
 from pathlib import Path
 
 import topology_picture
@@ -80,18 +81,34 @@ def _row(*cells: nodes.Node) -> nodes.row:
 
 
 def visit_html(translator: HTML5Translator, node: topology_diagram) -> None:
-    """The picture itself. Where the screen is narrow its frame can be scrolled, with the keyboard too."""
+    """The picture itself. Where the screen is narrow its frame can be scrolled, with the keyboard too.
+
+    In an EPUB it is a file: Sphinx 9.0 does not list pages with SVG in them as such.
+    """
     topology = load(node["scenario"])
+    if translator.builder.name == "epub":
+        for view in node["views"]:
+            name = _name(node["scenario"], view)
+            svg = topology_picture.draw(topology, topology_picture.PRINT_STYLE, view)
+            Path(translator.builder.outdir, f"{name}.svg").write_text(svg, encoding="utf-8")
+            alt = ": ".join(filter(None, [topology.title, topology_picture.TITLES.get(view)]))
+            up = "../" * translator.builder.current_docname.count("/")
+            translator.body.append(f'<p><img src="{up}{name}.svg" alt="{escape(alt)}" /></p>\n')
+        return
     pictures = "\n".join(f'<div class="topology" tabindex="0">{topology_picture.draw(topology, view=view)}</div>'
                          for view in node["views"])
     translator.body.append(f'<div class="topologies">{pictures}</div>\n')
     raise nodes.SkipNode
 
 
+def _name(scenario: str, view: str) -> str:
+    return "-".join(filter(None, ["topology", scenario, view]))
+
+
 def visit_latex(translator: LaTeXTranslator, node: topology_diagram) -> None:
     """The picture as a PDF in the output folder. Raises ExtensionError where rsvg-convert is missing."""
     for view in node["views"]:
-        name = "-".join(filter(None, ["topology", node["scenario"], view]))
+        name = _name(node["scenario"], view)
         svg = topology_picture.draw(load(node["scenario"]), topology_picture.PRINT_STYLE, view)
         _to_pdf(svg, Path(translator.builder.outdir) / f"{name}.pdf")
         translator.body.append(

@@ -7,7 +7,7 @@ import pytest
 from tests import guide
 from tests.browser.conftest import NARROW, WIDE
 
-PAGES = [*(f"{name}.html" for name in sorted(guide.pages())), "search.html"]
+PAGES = [*(f"{name}.html" for name in sorted(guide.pages())), "search.html", "404.html"]
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -20,6 +20,15 @@ def test_no_page_is_wider_than_its_window(visit, width):
         assert beyond <= 0, name
         page.close()
     assert len(visitor.requests) > 3 * len(PAGES)
+
+
+def test_a_missing_page_leads_back_from_any_address(visit):
+    visitor = visit(java_script_enabled=False)
+    page = visitor.open("scenarios/of/long/ago.html")
+    assert page.locator("h1").inner_text() == "There is no page here"
+    visitor.complaints.clear()  # of the status 404, which is right
+    page.get_by_role("link", name="Securing Xen").click()
+    assert page.url == f"{visitor.site}index.html"
 
 
 def test_what_leaves_the_site_is_seen_and_refused(visit):
