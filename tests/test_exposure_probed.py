@@ -87,7 +87,9 @@ class Probed:
                     expected.append((source, address, port, said))
         letters = self.lab.connect(tries)
         for at, (source, address, port, said) in enumerate(expected):
-            got = "o" in letters[at * len(sports):(at + 1) * len(sports)]
+            mine = slice(at * len(sports), (at + 1) * len(sports))
+            # A busy processor loses packets, and then a client asks again.
+            got = "o" in letters[mine] or said and "o" in self.lab.connect(tries[mine])
             self.tried["open" if got else "closed"] += 1
             assert got == said, (f"{source} to {address} port {port}: said to be {'open' if said else 'closed'}, "
                                  f"and is not\n{what}")
