@@ -510,7 +510,7 @@ class Block:
 
     def __init__(self, rules):
         self.lead = rules[0].lead
-        #: Whether no two rules are about the same address: then their order means nothing, and is that of the addresses.
+        #: Whether no two rules are about the same address: their order means nothing, and is that of the addresses.
         self.apart = all(len(rule.once) == 2 for rule in rules)
         if self.apart:
             ordered = sorted(rules, key=lambda rule: rule.once[0])
@@ -829,26 +829,28 @@ class Part:
         if state in self.summaries:
             return self.summaries[state]
         runs = self.result(state)
-        groups = {}
+        fates = {}
+        mixed = False
         for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
-            group = groups.get(outs)
-            if group is None:
-                group = groups[outs] = ([], [])
-            group[0].append(begin)
-            group[1].append(end)
-        rest = complement(united([b for begins, _ in groups.values() for b in begins],
-                                 [e for _, ends in groups.values() for e in ends]), self.end)
-        if rest:
-            groups[((FALL, state, None, None),)] = (rest[::2], rest[1::2])
+            if len(outs) > 1:
+                mixed = True
+            for out in outs:
+                fate = fates.get(out[:2])
+                if fate is None:
+                    fate = fates[out[:2]] = ([], [])
+                fate[0].append(begin)
+                fate[1].append(end)
+        rest = complement(united(list(runs.begins), list(runs.ends)), self.end)
+        fall = fates.setdefault((FALL, state), ([], []))
+        fall[0].extend(rest[::2])
+        fall[1].extend(rest[1::2])
         passes, drops = {}, ([], [])
-        for outs, (begins, ends) in groups.items():
-            for verdict, behind, _, _ in outs:
-                passing = verdict == ACCEPT or verdict != DROP and self.base.chain.policy == ACCEPT
-                into = passes.setdefault(behind, ([], [])) if passing else drops
-                into[0].extend(begins)
-                into[1].extend(ends)
-        self.summaries[state] = ({behind: united(*pair) for behind, pair in passes.items()}, united(*drops),
-                                 any(len(outs) > 1 for outs in groups))
+        for (verdict, behind), (begins, ends) in fates.items():
+            passing = verdict == ACCEPT or verdict != DROP and self.base.chain.policy == ACCEPT
+            into = passes.setdefault(behind, ([], [])) if passing else drops
+            into[0].extend(begins)
+            into[1].extend(ends)
+        self.summaries[state] = ({behind: united(*pair) for behind, pair in passes.items()}, united(*drops), mixed)
         return self.summaries[state]
 
     def through(self, what, chain, state):
