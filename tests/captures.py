@@ -2,9 +2,9 @@
 """Captures for exposure.py, made by hand: a node with two networks and some listeners, and rules."""
 from __future__ import annotations
 
-import ipaddress
 import json
 import random
+import socket
 from pathlib import Path
 
 NODE = {
@@ -67,7 +67,8 @@ DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
 
 def many(count: int) -> list[str]:
     """So many addresses, always the same ones."""
-    return [str(ipaddress.ip_address(number)) for number in random.Random(1).sample(range(1 << 24, 1 << 31), count)]
+    numbers = random.Random(1).sample(range(1 << 24, 1 << 31), count)
+    return [socket.inet_ntoa(number.to_bytes(4, "big")) for number in numbers]
 
 
 def linear(count: int, target: str = "ACCEPT") -> dict[str, str]:

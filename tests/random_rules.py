@@ -108,7 +108,8 @@ def nft_match(draw, hook: str, family: int) -> str:
     if kind == "dport":
         return f"tcp dport {sign}" + draw(st.one_of(ports(), listed(ports()).map(numbers_apart).map(braces)))
     if kind == "sport":
-        return f"tcp sport {sign}" + draw(st.sampled_from(["1024-65535", "1-1023", "{ 1023, 40000-50000 }", "40000"]))
+        return f"tcp sport {sign}" + draw(st.sampled_from(
+            ["1024-65535", "1-1023", "{ 300-1023, 40000-50000 }", "40000-45000"]))
     if kind == "iif":
         return draw(st.sampled_from(["iifname", "iifname", "iif"])) + " " + sign + draw(
             st.sampled_from(['"eth0"', '"eth1"', '{ "eth0", "lo" }', '"lo"']))
@@ -224,7 +225,8 @@ def iptables_match(draw, family: int, chain: str) -> str:
     if kind == "multiport":
         return f"-p tcp -m multiport {sign}--dports {','.join(draw(listed(ports(':'))))}"
     if kind == "sport":
-        return f"-p tcp -m tcp {sign}--sport " + draw(st.sampled_from(["1024:65535", "1:1023", "40000"]))
+        return f"-p tcp -m tcp {sign}--sport " + draw(st.sampled_from(
+            ["1024:65535", "1:1023", "300:700", "40000:50000"]))
     if kind == "iif":
         return f"{sign}-i " + draw(st.sampled_from(["eth0", "eth1", "eth+", "lo"]))
     if kind == "iprange":

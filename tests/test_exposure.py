@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import captures
+from tests.bench.exposure import cost
 from tests.captures import DPORT, SADDR, capture, legacy, match, nft, write
 from tests.lab import topology
 
@@ -344,17 +344,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         ("set", captures.large_set(1_000_000))]:
         write(folder / name, found)
     return folder
-
-
-def cost(folder: Path) -> tuple[float, int]:
-    """Seconds of the processor and the most megabytes that judging a capture takes, in a process of its own."""
-    code = (f"import sys, resource; sys.path.insert(0, {str(PROGRAM.parent)!r}); import exposure\n"
-            f"exposure.main(['--from', {str(folder)!r}, '--allow', '0.0.0.0/0'])\n"
-            "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-            "print(used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, file=sys.stderr)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, megabytes = done.stderr.split()
-    return float(seconds), int(megabytes)
 
 
 def test_speed_and_memory(large: Path):

@@ -75,7 +75,8 @@ class Probed:
         judge = self.judge()
         chance = random.Random(seed)
         tries, expected = [], []
-        sports = [sport for sport, _ in judge.filter.choices["in"]]
+        begins = sorted({sport for sport, _ in judge.filter.choices["in"]})
+        classes = list(zip(begins, [*begins[1:], 65536]))
         for (name, family), address in ENTRANCES.items():
             interface = judge.host.interfaces[name]
             for port in PORTS:
@@ -83,11 +84,16 @@ class Probed:
                 assert exposure.size(answer.perhaps) <= doubts * exposure.END[family], f"{what}\n{answer.whys}"
                 for source in self.sources(chance, family, answer, address):
                     said = exposure.contains(answer.open, exposure.address(source, family))
-                    tries += [(source, sport, address, port) for sport in (sports if len(sports) > 1 else [0])]
+                    # Never the same port again: rules may have kept an end of a connection from the node, which then
+                    # still knows of it.
+                    tries += [(source, chance.randrange(*each) if len(classes) > 1 else 0, address, port)
+                              for each in classes]
                     expected.append((source, address, port, said))
         letters = self.lab.connect(tries)
         for at, (source, address, port, said) in enumerate(expected):
-            got = "o" in letters[at * len(sports):(at + 1) * len(sports)]
+            mine = slice(at * len(classes), (at + 1) * len(classes))
+            # A busy processor loses packets, and then a client asks again.
+            got = "o" in letters[mine] or said and "o" in self.lab.connect(tries[mine])
             self.tried["open" if got else "closed"] += 1
             assert got == said, (f"{source} to {address} port {port}: said to be {'open' if said else 'closed'}, "
                                  f"and is not\n{what}")

@@ -479,7 +479,7 @@ class Ready:
             self.lead, self.states, self.rest, self.verdict = alike.lead, alike.states, alike.rest, alike.verdict
             if alike.once is not None:
                 self.once = rule.first.elements[0][0].numbers
-                self.peers = [rule.first]
+                self.peers = (rule.first,)
                 return
         self.sort(rule.steps, peer, shared)
         if len(self.peers) == 1 and not self.states and self.verdict in (ACCEPT, DROP, RETURN):
@@ -509,8 +509,18 @@ class Block:
     """Rules in a row that differ in nothing but the peer's addresses and the verdict: they are walked once for all."""
 
     def __init__(self, rules):
-        self.rules, self.lead = rules, rules[0].lead
-        self.bounds = sorted(set(itertools.chain.from_iterable(rule.once for rule in rules)))
+        self.lead = rules[0].lead
+        #: Whether no two rules are about the same address: their order means nothing, and is that of the addresses.
+        self.apart = all(len(rule.once) == 2 for rule in rules)
+        if self.apart:
+            ordered = sorted(rules, key=lambda rule: rule.once[0])
+            begins = [rule.once[0] for rule in ordered]
+            ends = [rule.once[1] for rule in ordered]
+            self.apart = all(end <= begin for end, begin in zip(ends, itertools.islice(begins, 1, None)))
+            self.bounds = sorted(begins + ends)
+            self.rules = ordered if self.apart else rules
+        else:
+            self.rules, self.bounds = rules, sorted(itertools.chain.from_iterable(rule.once for rule in rules))
 
 
 #: The least number of rules that are worth a block.
@@ -574,8 +584,8 @@ class Runs:
 
     __slots__ = ("begins", "ends", "outs")
 
-    def __init__(self):
-        self.begins, self.ends, self.outs = [], [], []
+    def __init__(self, begins, ends, outs):
+        self.begins, self.ends, self.outs = begins, ends, outs
 
 
 #: How long a set is a big one, and how many of them are told apart: each doubles the walks.
@@ -595,15 +605,20 @@ class Base:
         leads, moving = {}, {}
         self.effects = False
         self.reads = set()
+        #: The conditions on what a peer chooses.
+        self.asked = []
         for inner in self.order:
             for item in prepare(inner, self.peer, shared):
                 leads.update((cond, None) for cond in item.lead)
-                for rule in item.rules if isinstance(item, Block) else [item]:
-                    conds = list(conditions(rule.rule.steps))
-                    self.effects |= any(step[0] in ("mark", "ctmark", "untrack", "branch") for step in rule.rest)
-                    self.reads.update(field for cond in conds for field in cond.fields)
-                    if rule.once is None:
-                        moving.update((field, None) for cond in conds for field in cond.fields)
+                # The rules of a block are alike: all have this lead, and ask for the source besides.
+                rule = item.rules[0] if isinstance(item, Block) else item
+                conds = list(conditions(rule.rule.steps))
+                self.effects |= any(step[0] in ("mark", "ctmark", "untrack", "branch") for step in rule.rest)
+                self.reads.update(field for cond in conds for field in cond.fields)
+                self.asked += [cond for cond in conds if "sport" in cond.fields or "dport" in cond.fields
+                               or "flags" in cond.fields]
+                if rule.once is None:
+                    moving.update((field, None) for cond in conds for field in cond.fields)
         self.leads = list(leads)
         big = {id(numbers): numbers for inner in self.order for item in inner.prepared[self.peer]
                if isinstance(item, Ready) for cond in item.peers for numbers in [cond.whole()] if numbers is not None}
@@ -630,7 +645,7 @@ class Base:
         key = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
                tuple(value.why if isinstance(value, Doubt) else value
                      for value in [values[field] for field in self.fields]),
-               values["family"], values["tracking"])
+               values["family"], values["end"], values["tracking"])
         if key not in self.walks:
             self.walks[key] = Walk(self, values, dict(zip(self.leads, answers)))
         return self.walks[key]
@@ -814,34 +829,38 @@ class Part:
         if state in self.summaries:
             return self.summaries[state]
         runs = self.result(state)
-        groups = {}
+        fates = {}
+        mixed = False
         for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
-            group = groups.get(outs)
-            if group is None:
-                group = groups[outs] = ([], [])
-            group[0].append(begin)
-            group[1].append(end)
-        rest = complement(united([b for begins, _ in groups.values() for b in begins],
-                                 [e for _, ends in groups.values() for e in ends]), self.end)
-        if rest:
-            groups[((FALL, state, None, None),)] = (rest[::2], rest[1::2])
+            if len(outs) > 1:
+                mixed = True
+            for out in outs:
+                fate = fates.get(out[:2])
+                if fate is None:
+                    fate = fates[out[:2]] = ([], [])
+                fate[0].append(begin)
+                fate[1].append(end)
+        rest = complement(united(list(runs.begins), list(runs.ends)), self.end)
+        fall = fates.setdefault((FALL, state), ([], []))
+        fall[0].extend(rest[::2])
+        fall[1].extend(rest[1::2])
         passes, drops = {}, ([], [])
-        for outs, (begins, ends) in groups.items():
-            for verdict, behind, _, _ in outs:
-                passing = verdict == ACCEPT or verdict != DROP and self.base.chain.policy == ACCEPT
-                into = passes.setdefault(behind, ([], [])) if passing else drops
-                into[0].extend(begins)
-                into[1].extend(ends)
-        self.summaries[state] = ({behind: united(*pair) for behind, pair in passes.items()}, united(*drops),
-                                 any(len(outs) > 1 for outs in groups))
+        for (verdict, behind), (begins, ends) in fates.items():
+            passing = verdict == ACCEPT or verdict != DROP and self.base.chain.policy == ACCEPT
+            into = passes.setdefault(behind, ([], [])) if passing else drops
+            into[0].extend(begins)
+            into[1].extend(ends)
+        self.summaries[state] = ({behind: united(*pair) for behind, pair in passes.items()}, united(*drops), mixed)
         return self.summaries[state]
 
     def through(self, what, chain, state):
         """Walk a chain or a block; a generator that yields the keys of the Runs that it needs, and returns its own."""
         if what == "block":
+            if chain.apart:
+                return Runs([rule.once[0] for rule in chain.rules], [rule.once[1] for rule in chain.rules],
+                            [((rule.verdict, state, rule.rule, None),) for rule in chain.rules])
             crowd = Crowd(sorted({0, self.end}.union(chain.bounds)), state)
-            for ready in chain.rules:
-                crowd.claim(ready.once, state, ((ready.verdict, state, ready.rule, None),), None)
+            crowd.paint(chain.rules, state)
             return crowd.runs(state)
         crowd = Crowd(self.bounds[chain], state)
         for item, lead, where in self.items[chain]:
@@ -1018,6 +1037,20 @@ class Crowd:
             if alive[segment]:
                 self.add(segment, outs)
 
+    def paint(self, rules, state):
+        """Claim for many rules of a block, one after the other."""
+        alive, out, bounds, left = self.alive[state], self.out, self.bounds, bisect.bisect_left
+        for ready in rules:
+            once = ready.once
+            outs = ((ready.verdict, state, ready.rule, None),)
+            at = left(bounds, once[0]) if once else 0
+            if len(once) == 2 and bounds[at + 1] == once[1]:  # one segment, as most often
+                if alive[at]:
+                    alive[at] = 0
+                    out[at] = outs
+            else:
+                self.claim(once, state, outs, None)
+
     def take(self, flat, state, certain):
         """The segments under way in a set of addresses; they are no longer, if it is certain that they are meant."""
         alive = self.alive[state]
@@ -1051,12 +1084,17 @@ class Crowd:
         if verdict == GOTO or flat is not None and flat != [self.bounds[0], self.bounds[-1]]:
             self.send(runs, state, self.take(flat, state, why is None), why, verdict)
             return
-        alive = self.alive[state]
+        alive, bounds, left = self.alive[state], self.bounds, bisect.bisect_left
+        until = 0
         for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
-            for segment in self.living(alive, (begin, end)):
+            at = until if bounds[until] == begin else left(bounds, begin, until)
+            until = at + 1 if bounds[at + 1] == end else left(bounds, end, at)
+            at = alive.find(1, at, until)
+            while at >= 0:
                 if why is None:
-                    alive[segment] = 0
-                self.come_out(segment, outs, why, verdict)
+                    alive[at] = 0
+                self.come_out(at, outs, why, verdict)
+                at = alive.find(1, at + 1, until)
 
     def send(self, runs, state, segments, why, verdict):
         """The same for single segments, which are no longer under way unless in doubt."""
@@ -1068,6 +1106,10 @@ class Crowd:
 
     def come_out(self, segment, outs, why, verdict):
         """What becomes of a segment that has been through a chain."""
+        if why is None and len(outs) == 1 and self.out[segment] is None and (
+                outs[0][0] in (ACCEPT, DROP) or outs[0][0] == RETURN and verdict == "block"):
+            self.out[segment] = outs
+            return
         ended = []
         for out in outs:
             if out[0] == FALL or out[0] == RETURN and verdict != "block":
@@ -1082,8 +1124,7 @@ class Crowd:
 
     def runs(self, state):
         """The Runs of the chain: neighbours with the same outs are one, and those that just fall through are none."""
-        result = Runs()
-        begins, ends, all_outs = result.begins, result.ends, result.outs
+        begins, ends, all_outs = [], [], []
         bounds = self.bounds
         living = list(self.alive.items())
         falls = {now: (FALL, now, None, None) for now, _ in living}
@@ -1105,7 +1146,7 @@ class Crowd:
                 ends.append(bounds[segment + 1])
                 all_outs.append(outs)
                 last = outs
-        return result
+        return Runs(begins, ends, all_outs)
 
 
 def pass_hooks(walks, state, end):
@@ -1832,6 +1873,7 @@ def addresses(items):
     kind, width = (socket.AF_INET, 4) if family == 4 else (socket.AF_INET6, 16)
     try:
         begins = [int.from_bytes(socket.inet_pton(kind, text), "big") for text in texts]
+        begins.sort()  # so that the ends are sorted, too
         ends = [begin + 1 for begin in begins]
         for item in items:
             if isinstance(item, str):
@@ -2281,6 +2323,10 @@ class Filter:
         self.bridged = any(base.chain.family == "bridge" for base in self.bases)
         self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat"
                            for base in self.bases)
+        #: (base chain, rule, where to) of all that sends a packet to another address or port.
+        self.translations = [(base, rule, step[2]) for base in self.bases if base.chain.hook == "prerouting"
+                             for chain in base.order for rule in chain.rules for step in rule.others
+                             if step[0] == "any" and len(step) > 2]
         self.passages = {}
         self.choices = {way: self.chosen(way) for way in ("in", "out")}
 
@@ -2292,14 +2338,12 @@ class Filter:
         for base in self.bases:
             if base.way != way:
                 continue
-            for chain in base.order:
-                for rule in chain.rules:
-                    for cond in conditions(rule.steps):
-                        for at, each in enumerate(cond.fields):
-                            if each == field:
-                                bounds.update(bound for element in cond.elements for bound in element[at].numbers)
-                            elif each == "flags":
-                                asked += [element[at] for element in cond.elements]
+            for cond in base.asked:
+                for at, each in enumerate(cond.fields):
+                    if each == field:
+                        bounds.update(bound for element in cond.elements for bound in element[at].numbers)
+                    elif each == "flags":
+                        asked += [element[at] for element in cond.elements]
         ports = [bound for bound in sorted(bounds) if 1 <= bound < PORTS]
         flags = {}
         for extra in itertools.product(*((0, bit) for bit in FREE_FLAGS)) if way == "in" else ():
@@ -2396,6 +2440,7 @@ class Answer:
 
 def either(answers, end):
     """The answer for whoever has the choice among several ways in."""
+    answers = list({(id(answer.open), id(answer.perhaps)): answer for answer in answers}.values())
     if len(answers) == 1:
         return answers[0]
     open_ = union(*(answer.open for answer in answers))
@@ -2432,41 +2477,41 @@ class Judge:
     def arrive(self, family, interface, bridge_port, number, port):
         """The Answer for one address and port of the host."""
         key = family, interface.name, bridge_port, number, port
-        plain = [self.way(family, interface, bridge_port, number, port, sport, flags, None)
+        plain = [self.way(family, interface, bridge_port, number, port, sport, flags)
                  for sport, flags in self.filter.choices["in"]]
         answer = either(plain, END[family])
-        for trick in self.tricks(family, bridge_port):
-            sport, flags = self.filter.choices["in"][0]
-            other = self.way(family, interface, bridge_port, number, port, sport, flags, trick)
+        sport, flags = self.filter.choices["in"][0]
+        for name, early, late in self.tricks(family, bridge_port):
+            other = self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
             more = without(union(other.open, other.perhaps), union(answer.open, answer.perhaps), END[family])
             if more:
-                answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [trick],
+                answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [name],
                                 answer.walks + other.walks)
         return self.kept.setdefault(key, self.led_here(answer, family, interface, bridge_port, number, port))
 
     def tricks(self, family, bridge_port):
-        """Shapes of a packet that hide from rules what they ask for."""
-        early = [base for base in self.filter.bases if base.chain.hook == "ingress" or base.chain.hook == "prerouting"
-                 and (base.chain.family == "bridge" or not self.filter.tracked)]
-        if bridge_port and self.filter.bridged or any(base.chain.hook == "ingress" for base in self.filter.bases):
-            yield "a packet behind VLAN tags"
-        if any("flags" in base.reads for base in early):
-            yield "a packet in fragments"
-        if family == 6 and "nexthdr" in self.filter.reads:
-            yield "a packet with extension headers"
+        """Shapes of a packet that hide from rules what they ask for: (name, values that rules meet early, those that
+        they meet later)."""
+        rules = self.filter
+        ingress = any(base.chain.hook == "ingress" for base in rules.bases)
+        if bridge_port and rules.bridged or ingress:
+            for tag in ("8021q", "8021ad"):
+                yield "a packet behind VLAN tags", {"family": 0, "ethertype": ETHER[tag]}, {}
+            yield "a packet with a VLAN tag", {"ethertype": Doubt("a VLAN tag")}, {}
+        if "flags" in rules.reads:
+            # Connection tracking puts fragments together first, and the way to a socket does so at the latest.
+            yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked else {"flags": BREAK}
+        if family == 6 and "nexthdr" in rules.reads:
+            yield "a packet with extension headers", {"nexthdr": 60}, {"nexthdr": 60}
 
-    def way(self, family, interface, bridge_port, number, port, sport, flags, trick):
+    def way(self, family, interface, bridge_port, number, port, sport, flags, early=(), late=()):
         """The Answer for packets of one kind: in by the hooks, past the checks, and the way back."""
         host, rules, end = self.host, self.filter, END[family]
         name = Doubt("an interface of a VRF") if interface.slave_of == "vrf" else interface.name
         values = self.values(family, "in", iif=name, daddr=number, sport=sport, dport=port, flags=flags)
-        if trick == "a packet with extension headers":
-            values["nexthdr"] = 60
-        early = dict(values)
-        if trick == "a packet behind VLAN tags":
-            early.update(family=0, ethertype=Doubt("a VLAN tag"))
-        if trick == "a packet in fragments":
-            early["flags"] = BREAK
+        early = dict(values, **dict(early))
+        before = dict(values, **dict(late))
+        values.update((name, value) for name, value in dict(late).items() if name != "flags")
         passages = []
         for device in filter(None, (bridge_port, interface.name)):
             for base in rules.hooks("netdev", "in", ["ingress"]):
@@ -2474,8 +2519,8 @@ class Judge:
         if bridge_port:
             passages.append(rules.passage(rules.hooks("bridge", "in", ["prerouting", "input"]),
                                           dict(early, iif=bridge_port, stage="bridge", nfproto=7)))
-        if trick == "a packet in fragments" and not rules.tracked:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting"]), dict(values, flags=BREAK)))
+        if late:
+            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting"]), before))
             passages.append(rules.passage(rules.hooks(family, "in", ["input"]), values))
         else:
             passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values))
@@ -2544,19 +2589,16 @@ class Judge:
     def led_here(self, answer, family, interface, bridge_port, number, port):
         """The answer, with those in doubt whom a translation (DNAT, REDIRECT) may lead to this port from another."""
         perhaps, whys = answer.perhaps, list(answer.whys)
-        for base in self.filter.hooks(family, "in", ["prerouting"]):
-            for chain in base.order:
-                for rule in chain.rules:
-                    for step in rule.steps:
-                        if step[0] == "any" and len(step) > 2 and self.leads(step[2], family, port):
-                            flat = [0, END[family]]
-                            for cond in conditions(rule.steps):
-                                if cond.fields == ("saddr",) and not cond.negate and len(cond.elements) == 1:
-                                    flat = intersection(flat, cond.elements[0][0].numbers)
-                            more = without(flat, union(answer.open, perhaps), END[family])
-                            if more:
-                                perhaps = union(perhaps, more)
-                                whys.append("%s may lead here from another port" % rule)
+        for base, rule, to in self.filter.translations:
+            if base.chain.family in (family, {4: "ip", 6: "ip6"}[family], "inet") and self.leads(to, family, port):
+                flat = [0, END[family]]
+                for cond in conditions(rule.steps):
+                    if cond.fields == ("saddr",) and not cond.negate and len(cond.elements) == 1:
+                        flat = intersection(flat, cond.elements[0][0].numbers)
+                more = without(flat, union(answer.open, perhaps), END[family])
+                if more:
+                    perhaps = union(perhaps, more)
+                    whys.append("%s may lead here from another port" % rule)
         if perhaps is answer.perhaps:
             return answer
         values = self.values(family, "in", iif=interface.name, daddr=Doubt("a translated address"), dport=port,
@@ -2947,7 +2989,7 @@ def about_row(row):
         if not flat and (label or row.answer.perhaps):
             continue
         number = count(size(flat)) if flat else ""
-        text = "  %-15s IPv%d  %s%s" % (show(row.interface, 32), row.family, label, who(flat, row.family))
+        text = "  %-16s IPv%d  %s%s" % (show(row.interface, 32), row.family, label, who(flat, row.family))
         if len(text) + 1 + len(number) <= WIDTH:
             lines.append(text + " " * (WIDTH - len(text) - len(number)) + number if number else text)
         else:
