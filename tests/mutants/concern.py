@@ -19,6 +19,7 @@ SUBNET = "tests/test_subnet_behind_a_firewall.py"
 UNTRUSTED = "tests/test_untrusted_subnet.py"
 WIREGUARD = "tests/test_wireguard.py"
 SSH = "tests/test_ssh_rules.py"
+LIBVIRT = "tests/test_libvirt_rules.py"
 ACCOUNT = "tests/test_xl_account.py"
 TOGETHER = "tests/test_together.py"
 SCENARIOS = ("isolated-management-network", "subnet-behind-a-firewall", "untrusted-subnet")
@@ -41,6 +42,8 @@ TESTS: dict[str, list[str]] = {
     "isolated-management-network/firewall.v?": [ISOLATED, TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "isolated-management-network/ssh.nft": [SSH, "-k", f"isolated and {NFT}"],
     "isolated-management-network/ssh.v?": [SSH, "-k", f"isolated and {IPTABLES}"],
+    "isolated-management-network/libvirt.nft": [LIBVIRT, "-k", f"isolated and {NFT}"],
+    "isolated-management-network/libvirt.v?": [LIBVIRT, "-k", f"isolated and {IPTABLES}"],
     "isolated-management-network/xend-config.sxp": [ISOLATED, "-k", f"(the_configuration or together) and {NFT}"],
     "isolated-management-network/opens.py": ["examples/isolated-management-network/opens.py", "tests/test_opens.py"],
     "subnet-behind-a-firewall/border.nft": [SUBNET, "-k", f"border and {NFT}"],
@@ -55,11 +58,18 @@ TESTS: dict[str, list[str]] = {
     "subnet-behind-a-firewall/ssh-guests.nft": [SSH, "-k", f"guests and {NFT}"],
     "subnet-behind-a-firewall/ssh.nft": [SSH, "-k", f"subnet_behind and not border and not guests and {NFT}"],
     "subnet-behind-a-firewall/ssh.v?": [SSH, "-k", f"subnet_behind and not border and {IPTABLES}"],
+    "subnet-behind-a-firewall/libvirt-border.nft": [LIBVIRT, "-k", f"border and {NFT}"],
+    "subnet-behind-a-firewall/libvirt-border.v?": [LIBVIRT, "-k", f"border and {IPTABLES}"],
+    "subnet-behind-a-firewall/libvirt-guests.nft": [LIBVIRT, "-k", f"guests and {NFT}"],
+    "subnet-behind-a-firewall/libvirt.nft": [LIBVIRT, "-k", f"subnet_behind and not border and not guests and {NFT}"],
+    "subnet-behind-a-firewall/libvirt.v?": [LIBVIRT, "-k", f"subnet_behind and not border and {IPTABLES}"],
     "subnet-behind-a-firewall/admits.py": ["examples/subnet-behind-a-firewall/admits.py"],
     "untrusted-subnet/firewall.nft": [UNTRUSTED, TOGETHER, *only(NFT, "untrusted-subnet")],
     "untrusted-subnet/firewall.v?": [UNTRUSTED, TOGETHER, *only(IPTABLES, "untrusted-subnet")],
     "untrusted-subnet/ssh.nft": [SSH, "-k", f"untrusted and {NFT}"],
     "untrusted-subnet/ssh.v?": [SSH, "-k", f"untrusted and {IPTABLES}"],
+    "untrusted-subnet/libvirt.nft": [LIBVIRT, "-k", f"untrusted and {NFT}"],
+    "untrusted-subnet/libvirt.v?": [LIBVIRT, "-k", f"untrusted and {IPTABLES}"],
     "untrusted-subnet/wireguard.nft": [WIREGUARD, "-k", f"not stranger and not forged and {NFT}"],
     "untrusted-subnet/wireguard.v?": [WIREGUARD, "-k", f"not stranger and not forged and {IPTABLES}"],
     "untrusted-subnet/wg0-*.conf": [WIREGUARD, "-k", f"not the_wire and {NFT}"],
