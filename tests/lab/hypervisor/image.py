@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.lab.hypervisor import cache
+from tests.lab.hypervisor import cache, libvirt
 from tests.lab.hypervisor.cache import CacheError
 from tests.lab.hypervisor.packages import Packages, Release, packages_of, run
 
@@ -45,7 +45,8 @@ def take(release: Release, say: Callable[[str], None]) -> Path:
 
     Raises CacheError with one line where it cannot be.
     """
-    return made_of_packages("image", release, ROOT, (*sorted(INSIDE.iterdir()), Path(__file__)), _build, say)
+    return made_of_packages("image", release, (*ROOT, *libvirt.PACKAGES),
+                            (*sorted(INSIDE.iterdir()), Path(__file__), Path(libvirt.__file__)), _build, say)
 
 
 def made_of_packages(kind: str, release: Release, names: Sequence[str], built_in: Iterable[Path],
@@ -100,6 +101,7 @@ def _build(build: Build) -> None:
     for pattern in UNNEEDED_AFTER:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    libvirt.fit(root)
     copy_modules(boot.modules, root)
     _copy_own(root)
     _linux_guest(boot, build.scratch / "guest", root / "lab")
