@@ -6,7 +6,8 @@ from fnmatch import fnmatch
 
 #: What decides nothing: the hosts of the lab are made of the one, and another is a licence. And what only a real node
 #: can run, as tests/xen does.
-EXEMPT = ("*/topology.toml", "LICENSE", "domain-0/sudoers-xen-migration")
+EXEMPT = ("*/topology.toml", "LICENSE", "domain-0/sudoers-xen-migration", "domain-0/libvirtd.conf",
+          "isolated-management-network/libvirtd-tls-listen.conf")
 
 #: Rules are the same with bridged packets passed to iptables or not, and for both back ends of iptables. Left out
 #: are also the tests that do again what others do, to see the moment of applying or the time after a boot.
@@ -36,6 +37,7 @@ TESTS: dict[str, list[str]] = {
     "domain-0/firewall.v?": ["tests/test_domain_0.py", TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "of_our_own"],
     "domain-0/xl-receive.sh": ["tests/test_xl_receive.py"],
+    "domain-0/libvirt-certificate.sh": ["tests/test_libvirt_certificate.py"],
     "domain-0/ssh*-xen-migration.conf": [ACCOUNT, "-k", "not by_address and not subnet"],
     "isolated-management-network/sshd-management.conf": [ACCOUNT, "-k", "by_address"],
     "isolated-management-network/firewall.nft": [ISOLATED, TOGETHER, *only(NFT, "isolated-management-network")],
