@@ -2,14 +2,16 @@
 """libvirt's live migration between real nodes: by which network it goes, what it shows, what it leaves open."""
 from __future__ import annotations
 
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from tests.lab.filters import apply
 from tests.lab.hypervisor import libvirt
 from tests.lab.hypervisor.libvirt import Domain
 from tests.lab.namespaces import Host
+from tests.lab.wire import on_the_wire
 from tests.xen.test_migration import MANAGEMENT, OUTSIDE, SCENARIO, runs_on
-from tests.xen.wire import listening, on_the_wire
 
 #: Rules of both kinds are tried, each on one version.
 FILTERS = {"4.17": "nftables", "4.20": "iptables-nft"}
@@ -24,6 +26,24 @@ def control(node: str) -> str:
 
 def listeners(node: Host) -> set[str]:
     return set(node.ask(do="tcp_listeners")["sockets"])
+
+
+@contextmanager
+def listening(node: Host) -> Iterator[set[str]]:
+    """What is seen to listen on a node meanwhile, besides sshd."""
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            seen.update(listeners(node) - SSHD)
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_the_network_the_data_and_the_port(start_cluster, xen):
@@ -43,7 +63,7 @@ def test_the_network_the_data_and_the_port(start_cluster, xen):
             wires = {name: stack.enter_context(on_the_wire(lab, name)) for name in ("outside", "management")}
             seen = stack.enter_context(listening(target))
             done = guest.migrate(source, control(target.name), *options)
-        return done, {name for name, wire in wires.items() if secret in wire.frames}, seen - SSHD
+        return done, {name for name, wire in wires.items() if secret in wire.frames}, seen
 
     # The connection is made over the management network, and the data goes where the target's own name leads.
     done, clear, seen = migrate(a, b)
