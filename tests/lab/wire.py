@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from tests.lab import namespaces
 from tests.lab.namespaces import Host, Lab, enter
@@ -20,6 +22,15 @@ BETWEEN = """
     echo 0 >"conf/$1/send_redirects"
     echo 0 >"neigh/$1/proxy_delay"
     echo 1 >"conf/$1/proxy_arp_pvlan"
+"""
+
+
+#: Sends a text to everybody on a network, in a frame of a type that nobody knows (IEEE's, for experiments).
+MARK = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    sock.bind((sys.argv[1], 0))
+    sock.send(bytes([255] * 6) + sock.getsockname()[4] + bytes([0x88, 0xb5]) + sys.argv[2].encode())
 """
 
 
@@ -38,32 +49,35 @@ class Capture:
             while piece := stream.read(65536):
                 self.frames += piece
 
-    def stop(self) -> None:
-        """End it."""
+    def stop(self, lab: Lab, network: str) -> None:
+        """End it, when all has come in that has passed until now."""
+        mark = uuid.uuid4().hex
+        subprocess.run([*enter(lab.anchor, "--net"), sys.executable, "-ISc", MARK, network, mark], check=True)
+        until(lambda: mark.encode() in self.frames, "the mark at the end has come in", self._process)
         self._process.terminate()
         self._reader.join()
         self._process.wait()
 
 
 @contextmanager
-def _capture(enter: list[str], interface: str) -> Iterator[Capture]:
-    command = ["tcpdump", "-Z", "root", "-B", "16384", "-s0", "-Uni", interface, "-w", "-"]
-    capture = Capture(subprocess.Popen([*enter, "env", f"PATH={namespaces.PATH}", *command], bufsize=0,
+def _capture(lab: Lab, network: str, pid: int, interface: str) -> Iterator[Capture]:
+    command = ["tcpdump", "-Z", "root", "-B", "16384", "-s0", "--immediate-mode", "-Uni", interface, "-w", "-"]
+    capture = Capture(subprocess.Popen([*enter(pid, "--net"), "env", f"PATH={namespaces.PATH}", *command], bufsize=0,
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
     try:
         yield capture
     finally:
-        capture.stop()
+        capture.stop(lab, network)
 
 
-def on_the_wire(lab: Lab, network: str):
+def on_the_wire(lab: Lab, network: str) -> AbstractContextManager[Capture]:
     """Whatever passes a network of the topology meanwhile."""
-    return _capture(enter(lab.anchor, "--net"), network)
+    return _capture(lab, network, lab.anchor, network)
 
 
-def seen_by(host: Host, interface: str):
+def seen_by(host: Host, interface: str) -> AbstractContextManager[Capture]:
     """Whatever comes by an interface of a host that is a network namespace, or leaves by it, meanwhile."""
-    return _capture(enter(host.pid, "--net"), interface)
+    return _capture(host.lab, host.described.interfaces[interface].network, host.pid, interface)
 
 
 def step_between(host: Host, interface: str) -> None:
