@@ -8,11 +8,14 @@ from contextlib import ExitStack, contextmanager
 
 from tests.lab.filters import apply
 from tests.lab.hypervisor import libvirt
+from tests.lab.hypervisor.cluster import Cluster
 from tests.lab.hypervisor.libvirt import Domain
 from tests.lab.namespaces import Host
 from tests.lab.wire import on_the_wire
 from tests.xen.test_migration import MANAGEMENT, OUTSIDE, SCENARIO, runs_on
 
+UNTRUSTED = "untrusted-subnet"
+UNTRUSTED_NODES = {"node-a": "203.0.113.11", "node-b": "203.0.113.12"}
 #: Rules of both kinds are tried, each on one version.
 FILTERS = {"4.17": "nftables", "4.20": "iptables-nft"}
 #: What listens on a node where nothing is received: sshd.
@@ -90,4 +93,81 @@ def test_the_network_the_data_and_the_port(start_cluster, xen):
     done, clear, seen = migrate(a, b, "--p2p", "--tunnelled")
     assert done.returncode == 0, done
     assert (clear, seen) == (set(), set())
+    runs_on(guest, b, a, before)
+
+
+#: A stranger with a certificate of the nodes' own authority: one that a tool of yours might have.
+STRANGER = "tool"
+
+
+def certify(lab: Cluster) -> None:
+    """Make certificates on node-a, and bring each node its own as the guide has it; node-a has the stranger's, too."""
+    a = lab["node-a"]
+    for name, address in {**UNTRUSTED_NODES, STRANGER: "203.0.113.66"}.items():
+        a.run("sh", "domain-0/libvirt-certificate.sh", name, address)
+    for name in UNTRUSTED_NODES:
+        for file in ("cacert", "cert", "key"):
+            lab[name].sh(f"mkdir -p {name}")
+            lab[name].run("tee", f"{name}/{file}.pem", input=a.run("cat", f"{name}/{file}.pem").stdout)
+        lab[name].sh(INSTALL.format(name=name))
+    a.sh(f"cd {STRANGER}; mv cert.pem clientcert.pem; mv key.pem clientkey.pem")
+
+
+INSTALL = """
+    install -d -m 755 /etc/pki/CA /etc/pki/libvirt
+    install -d -m 700 /etc/pki/libvirt/private
+    install -m 644 {name}/cacert.pem /etc/pki/CA/cacert.pem
+    for role in server client; do
+        install -m 644 {name}/cert.pem /etc/pki/libvirt/${{role}}cert.pem
+        install -m 600 {name}/key.pem /etc/pki/libvirt/private/${{role}}key.pem
+    done
+    mkdir -p /etc/libvirt
+    cat domain-0/libvirtd.conf >>/etc/libvirt/libvirtd.conf
+"""
+
+
+def test_control_over_tls_and_the_data_in_it(start_cluster, xen):
+    """On an untrusted subnet: a node is let in by its certificate's name, and the guest moves in that connection or
+    not at all."""
+    lab = start_cluster(UNTRUSTED, xen)
+    a, b, outsider = lab["node-a"], lab["node-b"], lab["outsider"]
+    address = UNTRUSTED_NODES["node-b"]
+    tls = f"xen+tls://{address}/system"
+    certify(lab)
+    libvirt.start(a, b, options="--listen")
+    assert listeners(b) - SSHD == {"0.0.0.0:16514", ":::16514"}
+    assert outsider.probe(address, 16514) == "open"
+    for node in (a, b):
+        apply(node, FILTERS[xen], f"{UNTRUSTED}/libvirt")
+    assert outsider.probe(address, 16514) == "refused"
+    # One of the authority's certificates, but not one of the names; and none at all.
+    folder = f"{a.examples}/{STRANGER}"
+    assert "authentication failed" in a.run("virsh", "-c", f"{tls}?pkipath={folder}", "list", check=False).stderr
+    a.run("rm", f"{folder}/clientcert.pem", f"{folder}/clientkey.pem")
+    assert a.run("virsh", "-c", f"{tls}?pkipath={folder}", "list", check=False).returncode != 0
+    assert a.run("virsh", "-c", tls, "list").returncode == 0
+
+    guest = Domain("h1")
+    guest.create(a)
+    before = guest.next_line(a)
+    failed = guest.migrate(a, tls)
+    assert failed.returncode != 0 and "refused" in failed.stderr, failed
+    runs_on(guest, a, b, before)
+    libvirt.restart(a, b, options="--listen")
+    with on_the_wire(lab, "untrusted") as wire, listening(b) as seen:
+        done = guest.migrate(a, tls, "--p2p", "--tunnelled")
+    assert done.returncode == 0, done
+    runs_on(guest, b, a, before)
+    assert before.identity.encode() not in wire.frames
+    assert seen == {"0.0.0.0:16514", ":::16514"}
+
+    # An impostor: node-a with the certificate of another answers in its own place.
+    a.sh("""
+        sh domain-0/libvirt-certificate.sh impostor 203.0.113.66
+        cp impostor/cert.pem /etc/pki/libvirt/servercert.pem
+        cp impostor/key.pem /etc/pki/libvirt/private/serverkey.pem
+    """)
+    libvirt.restart(a, options="--listen")
+    failed = guest.migrate(b, f"xen+tls://{UNTRUSTED_NODES['node-a']}/system", "--p2p", "--tunnelled")
+    assert failed.returncode != 0 and "ertificate" in failed.stderr, failed
     runs_on(guest, b, a, before)
