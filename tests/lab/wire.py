@@ -61,7 +61,7 @@ class Capture:
 
 @contextmanager
 def _capture(lab: Lab, network: str, pid: int, interface: str) -> Iterator[Capture]:
-    command = ["tcpdump", "-Z", "root", "-B", "16384", "-s0", "--immediate-mode", "-Uni", interface, "-w", "-"]
+    command = ["tcpdump", "-Z", "root", "-B", "65536", "-s", "66000", "--immediate-mode", "-Uni", interface, "-w", "-"]
     capture = Capture(subprocess.Popen([*enter(pid, "--net"), "env", f"PATH={namespaces.PATH}", *command], bufsize=0,
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
     try:

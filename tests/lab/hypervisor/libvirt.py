@@ -30,6 +30,8 @@ def fit(root: Path) -> None:
     for driver in root.glob(f"{LIBRARIES}/libvirt/connection-driver/*.so"):
         if driver.name != "libvirt_driver_libxl.so":
             driver.unlink()
+    for folder in ("etc/libvirt", "var/log/libvirt"):  # which another package has, beside units for systemd
+        (root / folder).mkdir(exist_ok=True)
     # The smallest model that libvirt knows has a feature that QEMU's processor lacks; then the daemon ends.
     model = root / "usr/share/libvirt/cpu_map/x86_486.xml"
     model.write_text(re.sub(r" *<feature name='vme'/>\n", "", model.read_text()))
