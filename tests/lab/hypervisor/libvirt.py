@@ -1,48 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""libvirt on a node of the Xen lab: what the image has of it, its daemon, and a guest that it has in its care."""
+"""libvirt on a node of the Xen lab: its daemon, and a guest that it has in its care."""
 from __future__ import annotations
 
-import re
-import shutil
 import subprocess
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.lab.hypervisor.guest import MIGRATION, Guest
-from tests.lab.hypervisor.packages import run
 from tests.lab.namespaces import Host
-
-#: The daemon with its driver for Xen and virsh, and what makes certificates.
-PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients", "openssl")
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
-#: Of no use on a node: drivers for other hypervisors and for storage, and descriptions for other programs.
-UNNEEDED = ("usr/share/libvirt/schemas", "usr/share/libvirt/*.png", "usr/share/systemtap", "usr/share/augeas",
-            "usr/share/polkit-1/actions", f"{LIBRARIES}/libvirt/storage-*", "usr/bin/virt-admin",
-            "usr/bin/virt-host-validate")
-
-
-def fit(root: Path) -> None:
-    """Make libvirt small enough for a root in memory, and have it start on the emulated processor."""
-    for pattern in UNNEEDED:
-        for path in root.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for driver in root.glob(f"{LIBRARIES}/libvirt/connection-driver/*.so"):
-        if driver.name != "libvirt_driver_libxl.so":
-            driver.unlink()
-    for folder in ("etc/libvirt", "var/log/libvirt"):  # which another package has, beside units for systemd
-        (root / folder).mkdir(exist_ok=True)
-    # The smallest model that libvirt knows has a feature that QEMU's processor lacks; then the daemon ends.
-    model = root / "usr/share/libvirt/cpu_map/x86_486.xml"
-    model.write_text(re.sub(r" *<feature name='vme'/>\n", "", model.read_text()))
-    # Tables of all the world's languages, 30 MB of them: an empty one will do, since nothing is sorted or translated.
-    for data in root.glob(f"{LIBRARIES}/libicudata.so.*.*"):
-        version = data.name.split(".")[2]
-        data.unlink()
-        source = data.with_name("icudata.c")
-        source.write_text(f"const char icudt{version}_dat[16];\n")
-        run(["gcc", "-shared", "-nostdlib", f"-Wl,-soname,libicudata.so.{version}", source, "-o", data])
-        source.unlink()
 
 
 def start(*nodes: Host, options: str = "") -> None:

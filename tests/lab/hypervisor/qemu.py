@@ -38,8 +38,10 @@ def version() -> str:
 
 
 def arguments(image: Path) -> list[str]:
-    """What every node has. A saved state fits these arguments only. A root that is a ramfs may take more than half of the
-    memory, as a tmpfs may not."""
+    """What every node has. A saved state fits these arguments only.
+
+    A root that is a ramfs may take more than half of the memory, as a tmpfs may not.
+    """
     return [
         "-accel", "tcg", "-cpu", "qemu64,+svm,+npt", "-M", "pc", "-m", str(MEMORY), "-smp", "1",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
