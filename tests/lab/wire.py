@@ -2,6 +2,8 @@
 """What can be seen of a connection: on a network as its switch sees it, or by a host that is on it."""
 from __future__ import annotations
 
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -25,6 +27,8 @@ BETWEEN = """
 """
 
 
+#: Bytes before all frames in a file of tcpdump, before each, and of a frame before its packet.
+FILE_HEAD, FRAME_HEAD, ETHERNET_HEAD = 24, 16, 14
 #: Sends a text to everybody on a network, in a frame of a type that nobody knows (IEEE's, for experiments).
 MARK = """
 import socket, sys
@@ -57,6 +61,28 @@ class Capture:
         self._process.terminate()
         self._reader.join()
         self._process.wait()
+
+
+    def sent_to(self, port: int) -> bytes:
+        """What a TCP connection to that port has carried, over IPv4; there was one, and no frame of it is missing."""
+        pieces: dict[int, bytes] = {}
+        first, at = 0, FILE_HEAD
+        while at < len(self.frames):
+            length, = struct.unpack_from("<I", self.frames, at + 8)
+            at += FRAME_HEAD
+            packet = self.frames[at + ETHERNET_HEAD:at + length]
+            at += length
+            tcp = packet[(packet[0] & 15) * 4:] if packet[:1] == b"\x45" and packet[9] == socket.IPPROTO_TCP else b""
+            if tcp and struct.unpack_from("!H", tcp, 2)[0] == port:
+                number, flags = struct.unpack_from("!I5xB", tcp, 4)
+                if flags & 0x02:  # SYN
+                    first = number + 1
+                pieces[(number - first) % 2 ** 32] = tcp[(tcp[12] >> 4) * 4:]
+        whole = b""
+        for begin in sorted(pieces):
+            assert begin <= len(whole) or begin > 2 ** 31, f"{begin - len(whole)} bytes are missing"
+            whole = whole[:begin] + pieces[begin] if pieces[begin] and begin < 2 ** 31 else whole
+        return whole
 
 
 @contextmanager

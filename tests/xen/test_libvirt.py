@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from tests.lab.filters import apply
+from tests.lab.filters import apply, undo
 from tests.lab.hypervisor import libvirt
 from tests.lab.hypervisor.cluster import Cluster
 from tests.lab.hypervisor.libvirt import Domain
 from tests.lab.namespaces import Host
+from tests.lab.wait import until
 from tests.lab.wire import on_the_wire
 from tests.xen.test_migration import MANAGEMENT, OUTSIDE, SCENARIO, runs_on
 
@@ -49,11 +51,12 @@ def listening(node: Host) -> Iterator[set[str]]:
         thread.join()
 
 
-def test_the_network_the_data_and_the_port(start_cluster, xen):
-    """In one go, since each migration takes its time: the data leaves by the wrong network, is kept from it, and leaves
-    by the right one; a failure leaves a port open; in a tunnel there is neither port nor memory to be seen."""
+def test_the_network_the_port_and_the_memory(start_cluster, xen):
+    """In one go, since each migration takes its time: the data leaves by the wrong network; a failure leaves a port
+    open, and whoever comes by it may hand in a guest; rules close it; named, the right network is taken; and in a
+    tunnel there is neither port nor memory to be seen."""
     lab = start_cluster(SCENARIO, xen)
-    a, b = lab["node-a"], lab["node-b"]
+    a, b, outsider = lab["node-a"], lab["node-b"], lab["outsider"]
     libvirt.start(a, b)
     assert listeners(a) == listeners(b) == SSHD
     guest = Domain("h1")
@@ -66,31 +69,48 @@ def test_the_network_the_data_and_the_port(start_cluster, xen):
             wires = {name: stack.enter_context(on_the_wire(lab, name)) for name in ("outside", "management")}
             seen = stack.enter_context(listening(target))
             done = guest.migrate(source, control(target.name), *options)
-        return done, {name for name, wire in wires.items() if secret in wire.frames}, seen
+        return done, wires, {name for name, wire in wires.items() if secret in wire.frames}, seen
 
-    # The connection is made over the management network, and the data goes where the target's own name leads.
-    done, clear, seen = migrate(a, b)
+    # The connection is made over the management network, and the data goes where the target's own name leads: it
+    # listens on all addresses of that name, and the source takes the first.
+    done, wires, clear, seen = migrate(a, b)
     assert done.returncode == 0, done
-    assert (clear, seen) == ({"outside"}, {f"{OUTSIDE['node-b']}:49152"})
+    assert clear == {"outside"}
+    assert seen == {f"{OUTSIDE['node-b']}:49152", f"{MANAGEMENT['node-b']}:49152", "2001:db8:2::12:49152",
+                    "2001:db8:1::2:49152"}
     runs_on(guest, b, a, before)
+    recorded = wires["outside"].sent_to(49152)
 
-    apply(a, FILTERS[xen], f"{SCENARIO}/libvirt")
-    done, clear, seen = migrate(b, a)
-    assert done.returncode != 0 and "refused" in done.stderr, done
+    # An attempt that fails, here because node-a refuses node-b.
+    a.run("nft", "add table inet t; add chain inet t c { type filter hook input priority -20; }; "
+                 f"add rule inet t c ip saddr {OUTSIDE['node-b']} tcp dport 49152 reject with tcp reset")
+    done, _, clear, seen = migrate(b, a, "--migrateuri", f"tcp://{OUTSIDE['node-a']}")
+    assert done.returncode != 0 and "Connection refused" in done.stderr, done
     assert not clear
     runs_on(guest, b, a, before)
-    # What was opened stays open, but for the rules.
-    assert listeners(a) - SSHD == {f"{OUTSIDE['node-a']}:49152"}
-    assert lab["outsider"].probe(OUTSIDE["node-a"], 49152) == "refused"
+    left_open = listeners(a) - SSHD
+    assert left_open == seen == {f"{OUTSIDE['node-a']}:49152"}
+    apply(a, FILTERS[xen], f"{SCENARIO}/libvirt")
+    assert outsider.probe(OUTSIDE["node-a"], 49152) == "refused"
+    undo(a, FILTERS[xen], f"{SCENARIO}/libvirt")
+    # Without the rules a stranger hands in what it has recorded.
+    Path(f"/proc/{outsider.pid}/root/run/recorded").write_bytes(recorded)
+    outsider.sh(f"nc -Nw 20 {OUTSIDE['node-a']} 49152 </run/recorded")
+    until(lambda: super(Domain, guest).listed(a), "the stranger's guest is there")
+    assert "h1" not in a.run("virsh", "list", "--all", check=False).stdout
+    guest.next_line(b)
+    a.run("xl", "destroy", "h1")
+    a.run("nft", "delete", "table", "inet", "t")
+
+    apply(a, FILTERS[xen], f"{SCENARIO}/libvirt")
     libvirt.restart(a, b)
     assert listeners(a) == SSHD
-
-    done, clear, seen = migrate(b, a, "--migrateuri", f"tcp://{MANAGEMENT['node-a']}")
+    done, _, clear, seen = migrate(b, a, "--migrateuri", f"tcp://{MANAGEMENT['node-a']}")
     assert done.returncode == 0, done
     assert (clear, seen) == ({"management"}, {f"{MANAGEMENT['node-a']}:49152"})
     runs_on(guest, a, b, before)
 
-    done, clear, seen = migrate(a, b, "--p2p", "--tunnelled")
+    done, _, clear, seen = migrate(a, b, "--p2p", "--tunnelled")
     assert done.returncode == 0, done
     assert (clear, seen) == (set(), set())
     runs_on(guest, b, a, before)

@@ -19,9 +19,14 @@ def start(*nodes: Host, options: str = "") -> None:
 
 
 def restart(*nodes: Host, options: str = "") -> None:
-    """End the daemon and start it again; its guests run on."""
+    """End the daemon, where it has not ended itself, and start it again; its guests run on."""
     for node in nodes:
-        node.sh('pid=$(cat /run/libvirtd.pid); kill "$pid"; while [ -e "/proc/$pid" ]; do sleep 0.1; done')
+        node.sh("""
+            pid=$(cat /run/libvirtd.pid)
+            kill "$pid" 2>/dev/null || true
+            while [ -e "/proc/$pid" ]; do sleep 0.1; done
+            rm -f /run/libvirtd.pid
+        """)
     start(*nodes, options=options)
 
 
