@@ -42,8 +42,9 @@ fi
 mkdir "$node"
 new_key "$node/key.pem"
 openssl req -new -key "$node/key.pem" -subj "/CN=$node" -out "$node/request.pem"
+# libvirt 9 wants the leave to encipher keys, which this kind of key is never used for.
 printf '%s\n' "subjectAltName=$names" basicConstraints=critical,CA:FALSE \
-    keyUsage=critical,digitalSignature extendedKeyUsage=serverAuth,clientAuth >"$node/extensions"
+    keyUsage=critical,digitalSignature,keyEncipherment extendedKeyUsage=serverAuth,clientAuth >"$node/extensions"
 openssl x509 -req -in "$node/request.pem" -CA ca/cacert.pem -CAkey ca/key.pem -CAcreateserial \
     -days "$days" -extfile "$node/extensions" -out "$node/cert.pem" 2>/dev/null
 rm "$node/request.pem" "$node/extensions"
