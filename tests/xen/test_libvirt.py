@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.lab.filters import apply, undo
 from tests.lab.hypervisor import libvirt
 from tests.lab.hypervisor.cluster import Cluster
@@ -159,6 +161,7 @@ os.execvp("libvirtd", ["libvirtd", "--pid-file", "/run/activated.pid"])
 """
 
 
+@pytest.mark.parametrize("xen", ["4.20"])
 def test_control_over_tls_and_the_data_in_it(start_cluster, xen):
     """On an untrusted subnet: a node is let in by its certificate's name, and the guest moves in that connection or
     not at all."""

@@ -23,7 +23,8 @@ from tests.lab.namespaces import HUNG, PROJECT, Host, Lab, enter
 from tests.lab.topology import Topology, TopologyError
 
 #: What builds and runs nodes, and the packages that bring it.
-PROGRAMS = (qemu.PROGRAM, "mmdebstrap", "cpio", "depmod", "mke2fs", "gcc", "zstd", "apt-get", "dpkg-deb", "ssh-keygen")
+PROGRAMS = (qemu.PROGRAM, "mmdebstrap", "cpio", "depmod", "mke2fs", "gcc", "zstd", "apt-get", "dpkg-deb", "ssh-keygen",
+            "tcpdump")
 
 # Runs on a node that has just been started, in the place of what systemd and ifupdown do.
 CONFIGURE = r"""
