@@ -25,7 +25,7 @@ browser)
 xen)
     what='the tests on real Xen nodes'
     set -- cpio debian-archive-keyring dpkg e2fsprogs gcc iproute2 iptables kmod libc6-dev mmdebstrap netcat-openbsd \
-        nftables openssh-client qemu-system-x86 util-linux zstd ;;
+        nftables openssh-client qemu-system-x86 tcpdump util-linux zstd ;;
 bench)
     what='the comparison with pandoc'
     set -- pandoc ;;

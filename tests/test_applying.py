@@ -15,9 +15,12 @@ from tests.transcripts import page as pages
 
 FIREWALLS = ["domain-0/firewall", "isolated-management-network/firewall", "subnet-behind-a-firewall/firewall",
              "subnet-behind-a-firewall/border", "untrusted-subnet/firewall", "isolated-management-network/ssh",
-             "subnet-behind-a-firewall/ssh", "subnet-behind-a-firewall/ssh-border", "untrusted-subnet/ssh"]
+             "subnet-behind-a-firewall/ssh", "subnet-behind-a-firewall/ssh-border", "untrusted-subnet/ssh",
+             "isolated-management-network/libvirt", "subnet-behind-a-firewall/libvirt",
+             "subnet-behind-a-firewall/libvirt-border", "untrusted-subnet/libvirt"]
 #: Those that iptables has no words for.
-GUESTS = ["subnet-behind-a-firewall/guests", "subnet-behind-a-firewall/ssh-guests"]
+GUESTS = ["subnet-behind-a-firewall/guests", "subnet-behind-a-firewall/ssh-guests",
+          "subnet-behind-a-firewall/libvirt-guests"]
 EACH = [(packet_filter, name) for packet_filter in FILTERS for name in FIREWALLS] + [
     ("nftables", name) for name in GUESTS]
 

@@ -63,6 +63,15 @@ def test_what_an_operator_makes(name):
     ("x.v4", "-A X -s 192.0.2.1,192.0.2.4 -j ACCEPT",
      {"-A X -s 192.0.2.4 -j ACCEPT", "-A X -s 192.0.2.1 -j ACCEPT", "-A X -s 192.0.2.0/31,192.0.2.4 -j ACCEPT",
       "-A X -s 192.0.2.1,192.0.2.4/31 -j ACCEPT", "-A X -s 192.0.2.1,192.0.2.4 -j DROP", "-A X -j ACCEPT", ""}),
+    ("x.v4", "-I INPUT -p tcp -m multiport --dports 16514,49152:49216 -j X",
+     {"-I INPUT -p tcp -m multiport --dports 16515,49152:49216 -j X",
+      "-I INPUT -p tcp -m multiport --dports 16514,49153:49216 -j X",
+      "-I INPUT -p tcp -m multiport --dports 16514,49152:49217 -j X",
+      "-I INPUT -p tcp -m multiport --dports 49152:49216 -j X", "-I INPUT -p tcp -m multiport --dports 16514 -j X",
+      "-I INPUT -p tcp -m multiport --dports 16514,49152:49216 -j ACCEPT",
+      "-I INPUT -m multiport --dports 16514,49152:49216 -j X", "-I INPUT -p tcp -m multiport -j X",
+      "-I FORWARD -p tcp -m multiport --dports 16514,49152:49216 -j X",
+      "-A INPUT -p tcp -m multiport --dports 16514,49152:49216 -j X", ""}),
     ("x.service", "Before=a.target b-c.target", {"Before=b-c.target", "Before=a.target", ""}),
 ])
 def test_all_that_becomes_of_a_line(file, line, expected):

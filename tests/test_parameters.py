@@ -21,7 +21,8 @@ sys.path.insert(0, str(topology.EXAMPLES))
 import check_values  # noqa: E402
 
 #: What the protocols fix, and no reader changes.
-FIXED = {"fe80::/10", "::", "::/128", "0.0.0.0", "0.0.0.0/32", "lo", "22", "67", "68", "546", "547", "127.0.0.1"}
+FIXED = {"fe80::/10", "::", "::/128", "0.0.0.0", "0.0.0.0/32", "lo", "22", "67", "68", "546", "547", "127.0.0.1",
+         "16514", "49152-49216", "49152:49216"}
 FILES = [path for path in sorted(topology.EXAMPLES.glob("*/*"))
          if path.suffix in (".nft", ".v4", ".v6", ".sxp", ".sh") or path.match("wg0-*.conf")]
 SCENARIOS = sorted(path.parent.name for path in topology.EXAMPLES.glob("*/topology.toml"))
@@ -36,7 +37,7 @@ def test_every_value_is_a_parameter(path: Path):
             where = f"{path.name}:{number}: {name} {text}"
             if name.endswith(("_mark", "_allow", "_key")):
                 continue
-            if name.startswith(("allowed_source", "ssh_network")):
+            if name.startswith(("allowed_source", "ssh_network", "source")):
                 text = re.sub("/(32|128)$", "", text)
             if name in parameters:
                 assert text == parameters[name], where

@@ -37,10 +37,11 @@ def route(host: Host, addresses: tuple[str, str], via: tuple[str, str]) -> None:
     host.sh("\n".join(f"ip route add {address} via {hop}" for address, hop in zip(addresses, via)))
 
 
-def claiming(host: Host, sources: tuple[str, ...], targets: tuple[str, str]) -> Probes:
-    """Probes of port 22 by a host that claims addresses, each of the target of its family."""
-    return {f"{host.name} as {source}": (lambda source=source: host.probe(targets[":" in source], SSH, source=source))
-            for source in sources}
+def claiming(host: Host, sources: tuple[str, ...], targets: tuple[str, str], *ports: int) -> Probes:
+    """Probes by a host that claims addresses, each of the target of its family, at these ports or at 22."""
+    return {f"{host.name} as {source} {port}":
+            (lambda source=source, port=port: host.probe(targets[":" in source], port, source=source))
+            for source in sources for port in ports or (SSH,)}
 
 
 def administrators(lab: Lab, targets: tuple[str, str]) -> tuple[Probes, Probes]:

@@ -22,7 +22,8 @@ WORKERS = 2 * (os.cpu_count() or 1)
 def examples(root: Path = ROOT) -> list[str]:
     """The names of the examples that have mutants, below ``examples/``."""
     folder = root / "examples"
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in KINDS)
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in KINDS)
+    return [name for name in names if concern.tests_of(name)]
 
 
 def all_mutants(files: list[str], root: Path = ROOT) -> list[Mutant]:

@@ -6,7 +6,8 @@ from fnmatch import fnmatch
 
 #: What decides nothing: the hosts of the lab are made of the one, and another is a licence. And what only a real node
 #: can run, as tests/xen does.
-EXEMPT = ("*/topology.toml", "*.schema.json", "LICENSE", "domain-0/sudoers-xen-migration")
+EXEMPT = ("*/topology.toml", "*.schema.json", "LICENSE", "domain-0/sudoers-xen-migration", "domain-0/libvirtd.conf",
+          "isolated-management-network/libvirtd-tls-listen.conf")
 
 #: Rules are the same with bridged packets passed to iptables or not, and for both back ends of iptables. Left out
 #: are also the tests that do again what others do, to see the moment of applying or the time after a boot.
@@ -19,6 +20,7 @@ SUBNET = "tests/test_subnet_behind_a_firewall.py"
 UNTRUSTED = "tests/test_untrusted_subnet.py"
 WIREGUARD = "tests/test_wireguard.py"
 SSH = "tests/test_ssh_rules.py"
+LIBVIRT = "tests/test_libvirt_rules.py"
 ACCOUNT = "tests/test_xl_account.py"
 TOGETHER = "tests/test_together.py"
 SCENARIOS = ("isolated-management-network", "subnet-behind-a-firewall", "untrusted-subnet")
@@ -37,12 +39,15 @@ TESTS: dict[str, list[str]] = {
     "domain-0/exposure.py": [
         "examples/domain-0/exposure.py", "tests/test_exposure.py", "tests/test_exposure_probed.py"],
     "domain-0/xl-receive.sh": ["tests/test_xl_receive.py"],
+    "domain-0/libvirt-certificate.sh": ["tests/test_libvirt_certificate.py"],
     "domain-0/ssh*-xen-migration.conf": [ACCOUNT, "-k", "not by_address and not subnet"],
     "isolated-management-network/sshd-management.conf": [ACCOUNT, "-k", "by_address"],
     "isolated-management-network/firewall.nft": [ISOLATED, TOGETHER, *only(NFT, "isolated-management-network")],
     "isolated-management-network/firewall.v?": [ISOLATED, TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "isolated-management-network/ssh.nft": [SSH, "-k", f"isolated and {NFT}"],
     "isolated-management-network/ssh.v?": [SSH, "-k", f"isolated and {IPTABLES}"],
+    "isolated-management-network/libvirt.nft": [LIBVIRT, "-k", f"isolated and {NFT}"],
+    "isolated-management-network/libvirt.v?": [LIBVIRT, "-k", f"isolated and {IPTABLES}"],
     "isolated-management-network/xend-config.sxp": [ISOLATED, "-k", f"(the_configuration or together) and {NFT}"],
     "isolated-management-network/opens.py": ["examples/isolated-management-network/opens.py", "tests/test_opens.py"],
     "subnet-behind-a-firewall/border.nft": [SUBNET, "-k", f"border and {NFT}"],
@@ -57,11 +62,18 @@ TESTS: dict[str, list[str]] = {
     "subnet-behind-a-firewall/ssh-guests.nft": [SSH, "-k", f"guests and {NFT}"],
     "subnet-behind-a-firewall/ssh.nft": [SSH, "-k", f"subnet_behind and not border and not guests and {NFT}"],
     "subnet-behind-a-firewall/ssh.v?": [SSH, "-k", f"subnet_behind and not border and {IPTABLES}"],
+    "subnet-behind-a-firewall/libvirt-border.nft": [LIBVIRT, "-k", f"border and {NFT}"],
+    "subnet-behind-a-firewall/libvirt-border.v?": [LIBVIRT, "-k", f"border and {IPTABLES}"],
+    "subnet-behind-a-firewall/libvirt-guests.nft": [LIBVIRT, "-k", f"guests and {NFT}"],
+    "subnet-behind-a-firewall/libvirt.nft": [LIBVIRT, "-k", f"subnet_behind and not border and not guests and {NFT}"],
+    "subnet-behind-a-firewall/libvirt.v?": [LIBVIRT, "-k", f"subnet_behind and not border and {IPTABLES}"],
     "subnet-behind-a-firewall/admits.py": ["examples/subnet-behind-a-firewall/admits.py"],
     "untrusted-subnet/firewall.nft": [UNTRUSTED, TOGETHER, *only(NFT, "untrusted-subnet")],
     "untrusted-subnet/firewall.v?": [UNTRUSTED, TOGETHER, *only(IPTABLES, "untrusted-subnet")],
     "untrusted-subnet/ssh.nft": [SSH, "-k", f"untrusted and {NFT}"],
     "untrusted-subnet/ssh.v?": [SSH, "-k", f"untrusted and {IPTABLES}"],
+    "untrusted-subnet/libvirt.nft": [LIBVIRT, "-k", f"untrusted and {NFT}"],
+    "untrusted-subnet/libvirt.v?": [LIBVIRT, "-k", f"untrusted and {IPTABLES}"],
     "untrusted-subnet/wireguard.nft": [WIREGUARD, "-k", f"not stranger and not forged and {NFT}"],
     "untrusted-subnet/wireguard.v?": [WIREGUARD, "-k", f"not stranger and not forged and {IPTABLES}"],
     "untrusted-subnet/wg0-*.conf": [WIREGUARD, "-k", f"not the_wire and {NFT}"],

@@ -90,7 +90,7 @@ def narrower(match: re.Match[str]) -> str:
     return match[0] if network.num_addresses == 1 else str(next(network.subnets()))
 
 
-NETWORK = r"(?<![\w:.[])(?:(?:\d+\.){3}\d+|[0-9a-f]*:[0-9a-f:]+)(?:/\d+)?(?![\w:.])"
+NETWORK = r"(?<![\w:.[])(?:(?:\d+\.){3}\d+|[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*)(?:/\d+)?(?![\w:.])"
 
 
 #: A refusal in nftables.
@@ -100,7 +100,7 @@ REJECT = r"(?<![-\w])reject\b.*"
 def one_item_less(code: str) -> Iterator[str]:
     """Sets in braces, and lists of connection states or addresses, without each of their items."""
     lists = r"(?<=\{ )[^}]*,[^}]*(?= \})|(?<=state )\w+(?:,\w+)+|"
-    lists += r"(?:(?<=-s )|(?<=Address ))[^ ,]+(?:,[^ ,]+)+|(?<= = )[^ ,{]+(?:, [^ ,]+)+"
+    lists += r"(?:(?<=-s )|(?<=--dports )|(?<=Address ))[^ ,]+(?:,[^ ,]+)+|(?<= = )[^ ,{]+(?:, [^ ,]+)+"
     for match in re.finditer(lists, code, re.IGNORECASE):
         items = re.split(r", ?", match.group())
         comma = ", " if ", " in match.group() else ","
@@ -112,7 +112,7 @@ NFT_CONDITION = (r"(?:[io]ifname|ip6? [sd]addr|ip6 hoplimit|(?:tcp|udp) [sd]port
                  r"meta mark(?! set)|meta l4proto|ether type)(?: !=)? (?:\{[^}]*\}|\S+) |"
                  r"limit rate \S+ burst \d+ packets ")
 RESTORE_CONDITION = (r"(?:! )?-[ios] \S+ |-m limit --limit \S+ --limit-burst \S+ |"
-                     r"(?:-m (?:conntrack|hl) )?--(?:ctstate|hl-eq|[sd]port|icmp-type|icmpv6-type) \S+ ")
+                     r"(?:-m (?:conntrack|hl) )?--(?:ctstate|hl-eq|[sd]ports?|icmp-type|icmpv6-type) \S+ ")
 RESTORE_PROTOCOL = r"-p \S+ (?:--(?:[sd]port|icmp-type|icmpv6-type) \S+ )*"
 
 
@@ -190,8 +190,9 @@ COMPARISONS = {b"==": b"!=", b"!=": b"==", b"<": b"<=", b"<=": b"<", b">": b">="
                b"in": b"not in", b"not in": b"in", b"is": b"is not", b"is not": b"is"}
 
 OPERATORS = (
-    Operator("port", "another port", RULES + SXP + CONF + SHELL,
-             each(r"\b([sd]port |[A-Za-z_]*[Pp]ort ?= ?|-port |(?:PermitOpen|Endpoint =) [\d.]+:)(\d+)", plus(1))),
+    Operator("port", "another port, or another end of a range", RULES + SXP + CONF + SHELL, any_of(
+        each(r"\b([sd]port |[A-Za-z_]*[Pp]ort ?= ?|-port |(?:PermitOpen|Endpoint =) [\d.]+:)(\d+)", plus(1)),
+        each(r"((?:\{ |, ?|-|:|dports ))(\d{5})\b", plus(1)))),
     Operator("wider", "a network twice as large, or an address together with its neighbour", RULES + CONF,
              each(NETWORK, wider)),
     Operator("narrower", "the lower half of a network", RULES, each(NETWORK, narrower)),

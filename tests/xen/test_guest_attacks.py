@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A real guest, with a network card by xen-netback, attacks port 22 of its own node and of the other."""
+"""A real guest, with a network card by xen-netback, attacks its own node and the other: ssh, and libvirt's data."""
 from __future__ import annotations
 
 import pytest
@@ -17,8 +17,8 @@ def attacker(lab: Lab) -> LinuxGuest:
     return LinuxGuest("attacker", lab[described.node], interface.bridge, interface.addresses, described.routes)
 
 
-def attacks(guest: LinuxGuest, *addresses: str) -> dict:
-    return {f"guest -> {address}": (lambda address=address: guest.probe(address, 22)) for address in addresses}
+def attacks(guest: LinuxGuest, *addresses: str, port: int = 22) -> dict:
+    return {f"guest -> {address} {port}": (lambda address=address: guest.probe(address, port)) for address in addresses}
 
 
 def in_turn(check, probes: dict) -> None:
@@ -48,16 +48,20 @@ def test_on_the_subnet_behind_a_firewall(start_cluster, xen):
     scenario = "subnet-behind-a-firewall"
     lab = start_cluster(scenario, xen)
     guest, node = attacker(lab), lab["node-a"]
-    others = attacks(guest, "192.168.1.1", "192.168.1.2", "2001:db8:1::2")
+    lab["node-b"].listen(49152)  # as libvirt does there, when it waits for a guest
+    others = (attacks(guest, "192.168.1.1", "192.168.1.2", "2001:db8:1::2") | attacks(guest, "192.168.1.2", port=49152))
     for name in ("node-a", "node-b"):
         apply(lab[name], "nftables", f"{scenario}/ssh")
+        apply(lab[name], "nftables", f"{scenario}/libvirt")
     in_turn(succeed, others)
-    apply_nft(node, f"{scenario}/ssh-guests")
+    for rules in ("ssh-guests", "libvirt-guests"):
+        apply_nft(node, f"{scenario}/{rules}")
     in_turn(fail, others)
     # It becomes node-b, as far as an address goes.
     assert guest.run("ip address add 192.168.1.2/24 dev eth0")[0] == 0
     in_turn(fail, attacks(guest, "192.168.1.1"))
     assert guest.run("ip address del 192.168.1.2/24 dev eth0")[0] == 0
     succeed({"node-b": lambda: lab["node-b"].probe("192.168.1.1", 22)})
-    undo_nft(node, f"{scenario}/ssh-guests")
+    for rules in ("ssh-guests", "libvirt-guests"):
+        undo_nft(node, f"{scenario}/{rules}")
     in_turn(succeed, others)

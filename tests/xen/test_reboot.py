@@ -50,6 +50,11 @@ GUEST = """
     ip -n guest address add "$1" dev eth0
     ip -n guest link set eth0 up
 """
+#: The page's file that has systemd open libvirt's port for TLS on the management network's addresses.
+LISTEN = """
+    mkdir -p /etc/systemd/system/libvirtd-tls.socket.d
+    cp isolated-management-network/libvirtd-tls-listen.conf /etc/systemd/system/libvirtd-tls.socket.d/listen.conf
+"""
 #: Seconds in which dpkg has installed a package, on an emulated processor.
 DPKG = 300
 
@@ -221,6 +226,9 @@ def test_no_open_moment(start, scenario):
     lab = start(scenario)
     names = ["domain-0/firewall", f"{scenario}/firewall", *([GUESTS] if scenario == SUBNET else [])]
     lab.all(lambda node: WAYS[ways[node.name]].keep(node, names))
+    if scenario == ISOLATED:
+        lab["node-a"].sh(LISTEN)
+        lab.all(lambda node: node.run("systemctl", "enable", "libvirtd-tls.socket"))
     with outsider_tries(lab, *ways) as got_in:
         lab.reboot()
         succeed(wanted(lab), "after a boot: ")
@@ -228,6 +236,10 @@ def test_no_open_moment(start, scenario):
     assert not any(got_in.values()), got_in
     for name, way in ways.items():
         before_the_network(lab[name], WAYS[way].unit)
+    if scenario == ISOLATED:
+        # As the unit has it, on every address; with the file, on those alone, though they came later than the port.
+        assert tls_listeners(lab["node-b"]) == {":::16514"}
+        assert tls_listeners(lab["node-a"]) == {"192.168.1.1:16514", "2001:db8:1::1:16514"}
 
     with outsider_tries(lab, *ways) as got_in:
         lab.all(lambda node: [node.run("sh", "-c", command, timeout=DPKG) for command in WAYS[ways[node.name]].quiet])
@@ -245,6 +257,11 @@ def test_no_open_moment(start, scenario):
     with outsider_tries(lab, *ways) as got_in:
         lab.all(Node.go_down)
     assert not any(got_in.values()), got_in
+
+
+def tls_listeners(node: Node) -> set[str]:
+    """Where libvirt's port for TLS is open."""
+    return {socket for socket in node.ask(do="tcp_listeners")["sockets"] if socket.endswith(":16514")}
 
 
 def a_guest_is_shut_out(node: Node) -> None:

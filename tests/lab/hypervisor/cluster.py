@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.lab import namespaces, topology
-from tests.lab.hypervisor import cache, guest, image, qemu
+from tests.lab.hypervisor import cache, guest, image, libvirt, qemu
 from tests.lab.hypervisor.cache import CacheError
 from tests.lab.hypervisor.packages import KEYRING, RELEASES, run
 from tests.lab.hypervisor.qemu import CARDS, Machine
@@ -23,7 +23,8 @@ from tests.lab.namespaces import HUNG, PROJECT, Host, Lab, enter
 from tests.lab.topology import Topology, TopologyError
 
 #: What builds and runs nodes, and the packages that bring it.
-PROGRAMS = (qemu.PROGRAM, "mmdebstrap", "cpio", "depmod", "mke2fs", "gcc", "zstd", "apt-get", "dpkg-deb", "ssh-keygen")
+PROGRAMS = (qemu.PROGRAM, "mmdebstrap", "cpio", "depmod", "mke2fs", "gcc", "zstd", "apt-get", "dpkg-deb", "ssh-keygen",
+            "tcpdump")
 
 # Runs on a node that has just been started, in the place of what systemd and ifupdown do.
 CONFIGURE = r"""
@@ -169,7 +170,8 @@ class Cluster(Lab):
 
     ``xen`` is the version of all nodes, or that of each by its name. ``fresh`` nodes are restored from the state of
     one that was booted and never used; with ``cold`` they boot. A guest of the topology is no host here: its node has
-    a configuration for it, ``/etc/xen/GUEST.cfg``, of a guest without a network that counts.
+    a configuration for it, of a guest without a network that counts: ``/etc/xen/GUEST.cfg``, and ``GUEST.xml`` for
+    libvirt.
     """
 
     #: What is kept of a version for its nodes.
@@ -281,6 +283,7 @@ class Node(Host):
         for host in self.lab.topology.hosts.values():
             if host.node == self.name:
                 files[f"etc/xen/{host.name}.cfg"] = guest.Guest(host.name).configuration
+                files[f"etc/xen/{host.name}.xml"] = libvirt.Domain(host.name).configuration
         self._serial_run(["sh", "-euc", CONFIGURE, "sh", self.name, f"{time.time():.3f}", " ".join(unused)],
                          archive(files, self.examples))
 

@@ -14,6 +14,8 @@ from tests.lab.hypervisor.packages import Release, run
 ROOT = (*image.ROOT, "systemd-sysv", "udev", "ifupdown", "bridge-utils", "netfilter-persistent", "iptables-persistent")
 #: Packages that are there to be installed once more.
 AGAIN = ("nftables", "netfilter-persistent", "iptables-persistent")
+#: Packages of which there is nothing but the units for systemd: it opens libvirt's ports, and nobody answers.
+UNITS_ONLY = ("libvirt-daemon", "libvirt-daemon-system")
 #: Installed, iptables-persistent would keep the rules that are in force: those of the machine that builds.
 ANSWERS = "".join(f"iptables-persistent iptables-persistent/autosave_v{version} boolean false\n" for version in (4, 6))
 #: Loaded before the root is there, with all that they depend on.
@@ -80,6 +82,9 @@ def _build(build: Build) -> None:
     shutil.copy(image.INSIDE / "remote.py", root / "lab")
     (root / "lab/ports.py").write_text(PORTS)
     (root / "etc/machine-id").write_text(f"{MACHINE_ID}\n")
+    build.packages.unpack(UNITS_ONLY, build.scratch / "units")
+    for unit in (build.scratch / "units").glob("**/systemd/system/libvirtd*"):
+        shutil.copy(unit, root / "etc/systemd/system")
     # Six more logins, which Debian has only where there is no D-Bus.
     (root / "etc/systemd/system/getty-static.service").symlink_to("/dev/null")
     for (name, target), text in UNITS.items():

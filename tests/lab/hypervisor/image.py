@@ -21,17 +21,22 @@ INSIDE = Path(__file__).with_name("inside")
 #: What Domain-0 has besides what Debian calls essential; xen-utils has the version in its name.
 ROOT = ("xenstore-utils", "openssh-server", "openssh-client", "iptables", "nftables", "iproute2", "kmod", "procps",
         "mount", "util-linux", "login", "passwd", "sudo", "netcat-openbsd")
+#: libvirt's daemon with its driver for Xen, virsh, and what makes certificates.
+LIBVIRT = ("libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients", "openssl")
 #: Left out of the root, which is held in memory.
 UNNEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/zoneinfo/*",
             "/usr/share/i18n/*", "/usr/share/bash-completion/*", "/usr/share/lintian/*",
-            "/usr/lib/x86_64-linux-gnu/gconv/*", "/usr/lib/xen-*/boot/*")
+            "/usr/lib/x86_64-linux-gnu/gconv/*", "/usr/lib/xen-*/boot/xen-shim*")
 #: Left out only when all packages are configured, since some need it for that.
 UNNEEDED_AFTER = (
     "usr/share/perl*", "usr/bin/perl*", "usr/lib/x86_64-linux-gnu/perl*", "usr/lib/x86_64-linux-gnu/libperl*",
     "var/lib/apt", "var/cache", "var/lib/dpkg/info", "usr/bin/apt*", "usr/lib/apt", "usr/lib/x86_64-linux-gnu/libapt*",
     *(f"usr/lib/python3*/{name}" for name in ("test", "idlelib", "lib2to3", "pydoc_data", "unittest", "ensurepip",
                                               "distutils", "tkinter", "turtledemo", "turtle.py", "_pyrepl")),
-    "usr/lib/udev/hwdb*", "usr/lib/xen-*/bin/test-*", "boot", "etc/ssh/ssh_host_*", "var/log/*.log")
+    "usr/lib/udev/hwdb*", "usr/lib/xen-*/bin/test-*", "boot", "etc/ssh/ssh_host_*", "var/log/*.log",
+    # libvirt's drivers for storage, and descriptions for other programs.
+    "usr/lib/x86_64-linux-gnu/libvirt/storage-*", "usr/share/libvirt/schemas", "usr/share/libvirt/*.png",
+    "usr/share/systemtap", "usr/share/augeas", "usr/share/polkit-1/actions")
 #: The kernel's modules that a node has, with all that they depend on; folders from kernel/.
 MODULE_FOLDERS = ("net/netfilter", "net/ipv4/netfilter", "net/ipv6/netfilter", "net/bridge")
 MODULES = ("virtio_pci", "virtio_net", "virtio_console", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc",
@@ -45,7 +50,8 @@ def take(release: Release, say: Callable[[str], None]) -> Path:
 
     Raises CacheError with one line where it cannot be.
     """
-    return made_of_packages("image", release, ROOT, (*sorted(INSIDE.iterdir()), Path(__file__)), _build, say)
+    return made_of_packages("image", release, (*ROOT, *LIBVIRT), (*sorted(INSIDE.iterdir()), Path(__file__)), _build,
+                            say)
 
 
 def made_of_packages(kind: str, release: Release, names: Sequence[str], built_in: Iterable[Path],
@@ -102,6 +108,7 @@ def _build(build: Build) -> None:
     for pattern in UNNEEDED_AFTER:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    _fit_libvirt(root)
     copy_modules(boot.modules, root)
     _copy_own(root)
     _linux_guest(boot, build.scratch / "guest", root / "lab")
@@ -119,6 +126,27 @@ def unpack_boot(build: Build) -> Boot:
     (build.new / "vmlinux").write_bytes(decompressed(vmlinuz.read_bytes()))
     modules = [path for path in (folder / "lib/modules", folder / "usr/lib/modules") if path.is_dir()][0]
     return Boot(folder, vmlinuz, modules / vmlinuz.name.removeprefix("vmlinuz-"))
+
+
+def _fit_libvirt(root: Path) -> None:
+    """Make libvirt small enough for a root in memory, and have it start on the emulated processor."""
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    for driver in libraries.glob("libvirt/connection-driver/*.so"):
+        if driver.name != "libvirt_driver_libxl.so":
+            driver.unlink()
+    for folder in ("etc/libvirt", "var/log/libvirt"):  # which another package has, beside units for systemd
+        (root / folder).mkdir(exist_ok=True)
+    # The smallest model that libvirt knows has a feature that QEMU's processor lacks; then the daemon ends.
+    model = root / "usr/share/libvirt/cpu_map/x86_486.xml"
+    model.write_text(re.sub(r" *<feature name='vme'/>\n", "", model.read_text()))
+    # Tables of all the world's languages, 30 MB of them: an empty one will do, since nothing is sorted or translated.
+    for data in libraries.glob("libicudata.so.*.*"):
+        version = data.name.split(".")[2]
+        data.unlink()
+        source = data.with_name("icudata.c")
+        source.write_text(f"const char icudt{version}_dat[16];\n")
+        run(["gcc", "-shared", "-nostdlib", f"-Wl,-soname,libicudata.so.{version}", source, "-o", data])
+        source.unlink()
 
 
 def _linux_guest(boot: Boot, guest: Path, to: Path) -> None:

@@ -38,14 +38,17 @@ def version() -> str:
 
 
 def arguments(image: Path) -> list[str]:
-    """What every node has. A saved state fits these arguments only."""
+    """What every node has. A saved state fits these arguments only.
+
+    A root that is a ramfs may take more than half of the memory, as a tmpfs may not.
+    """
     return [
         "-accel", "tcg", "-cpu", "qemu64,+svm,+npt", "-M", "pc", "-m", str(MEMORY), "-smp", "1",
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
         "-kernel", str(image / "xen"),
         "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning noreboot "
                    f"dom0_mem={DOMAIN_0}M,max:{DOMAIN_0}M",
-        "-initrd", f"{image / 'vmlinux'} console=hvc0 quiet net.ifnames=0,{image / 'root.cpio'}",
+        "-initrd", f"{image / 'vmlinux'} console=hvc0 quiet net.ifnames=0 rootfstype=ramfs,{image / 'root.cpio'}",
         "-serial", "chardev:console", "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control",
         *(word for card in CARDS for word in ("-device", f"virtio-net-pci,netdev={card},romfile="))]
 
