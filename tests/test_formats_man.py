@@ -80,7 +80,7 @@ def test_they_are_installed_where_they_are_told(tmp_path: Path):
 @pytest.mark.parametrize(("name", "description", "section"), [(page[1], page[2], page[4]) for page in MAN_PAGES])
 def test_the_name_line(name: str, description: str, section: int):
     page = guide.built("man") / f"{name}.{section}"
-    assert f".SH NAME {name} \- {description} .SH" in guide.words(page.read_text(encoding="utf-8"))
+    assert f".SH NAME {name} \\- {description} .SH" in guide.words(page.read_text(encoding="utf-8"))
     assert guide.run("lexgrog", page).strip() == f'{page}: "{name} - {description}"'
 
 
