@@ -2440,7 +2440,8 @@ class Answer:
 
 def either(answers, end):
     """The answer for whoever has the choice among several ways in."""
-    answers = list({(id(answer.open), id(answer.perhaps)): answer for answer in answers}.values())
+    answers = list({(id(answer.open), bool(answer.perhaps) and id(answer.perhaps)): answer
+                    for answer in answers}.values())
     if len(answers) == 1:
         return answers[0]
     open_ = union(*(answer.open for answer in answers))

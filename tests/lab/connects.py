@@ -98,7 +98,9 @@ class Connecter:
             poll.register(sock, select.POLLOUT)
             if not poll.poll(0):
                 return "f"
-            return "r" if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) else "o"
+            # A reset comes to a connection that was open: rules let in what begins one, and refuse what follows.
+            said = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            return "o" if said in (0, errno.ECONNRESET) else "r"
 
 
 def main(processor: str, argument: str) -> None:
