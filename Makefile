@@ -25,9 +25,13 @@ SOURCES := $(VENV) conf.py $(wildcard build/evidence.json) \
 sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) source build/$(1) \
 	|| { rm -rf build/doctrees; exit 1; }
 
+# A folder of build/ as an archive: the same bytes for the same files. What only Sphinx needs stays out.
+packed = tar --create --directory=build --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner \
+	--mode=u=rwX,go=rX --exclude=.buildinfo $(1) | gzip --no-name >build/dist/securing-xen-$(1).tar.gz
+
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all help html pdf man epub install-man test test-browser test-xen xen-shell update mutants convert bench linkcheck live clean
+.PHONY: all help html pdf man epub install-man dist test test-browser test-xen xen-shell update mutants convert bench linkcheck live clean
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
 	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
@@ -48,6 +52,13 @@ install-man: $(MAN)  ## put the man pages into $(DESTDIR)$(PREFIX)/share/man, PR
 	install -d $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 build/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -m 644 build/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
+dist: all epub  ## build/dist/: every format and the examples, with their SHA-256 sums
+	@rm -rf build/dist && mkdir -p build/dist
+	@cp $(PDF) $(EPUB) build/html/securing-xen-examples.tar.gz build/dist/
+	@$(call packed,html)
+	@$(call packed,man)
+	@cd build/dist && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
 
 test: $(if $(PAGE),$(VENV),all epub)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true

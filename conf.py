@@ -38,6 +38,7 @@ extensions = [
     "search_numbers",
     "last_run",
     "plain_text",
+    "index_entries",
     "reread",
 ]
 source_suffix = {".md": "markdown"}
@@ -85,23 +86,30 @@ html_use_index = False
 latex_engine = "pdflatex"
 latex_documents = [("index", "securing-xen.tex", "Securing Xen", author, "howto")]
 latex_show_urls = "footnote"
+latex_show_pagerefs = True
 latex_elements = {
     "papersize": "a4paper",
     "pointsize": "11pt",
-    "printindex": "",
     "fvset": r"\fvset{fontsize=\footnotesize}",
-    "atendofbody": rf"\bigskip\noindent\small Copyright: {copyright}.",
     # The same input gives the same PDF: no time, no random identifier, no paths.
     "preamble": r"""
 \pdfinfoomitdate=1
 \pdftrailerid{}
 \pdfsuppressptexinfo=-1
 \usepackage{microtype}
+\hypersetup{pdflang=en}
 \setlength{\emergencystretch}{4em}
 \setlength{\tymin}{3em}
 % The label of a tab, or a term, does not stand alone at the foot of a page.
 \AddToHook{cmd/sphinxlineitem/before}{\needspace{8\baselineskip}}
 \vfuzz=2pt
+% Code is broken at spaces only, never within a word, a path or an address.
+\AddToHook{env/sphinxVerbatim/begin}{\let\sphinxbreaksviaactive\relax
+  \def\sphinxbreaksbeforelist{\def\PYGZsq{\textquotesingle}}\def\sphinxbreaksafterlist{}}
+% Running heads: where one is in the guide.
+\fancypagestyle{normal}{\fancyhf{}\fancyhead[L]{\small\nouppercase{\leftmark}}\fancyhead[R]{\small Securing Xen}
+  \fancyfoot[C]{\thepage}\renewcommand{\headrulewidth}{0.4pt}\renewcommand{\footrulewidth}{0pt}}
+\pagestyle{normal}
 \newcommand{\DUroleevidence}[1]{{\scriptsize#1}}
 \makeatletter
 \renewcommand*\l@subsection{\@dottedtocline{2}{1.5em}{2.8em}}
@@ -113,7 +121,23 @@ latex_elements = {
 \DeclareUnicodeCharacter{2610}{\raisebox{-.15em}{\framebox(9,9){}}}
 \DeclareUnicodeCharacter{2713}{\ensuremath{\checkmark}}
 """,
-    "sphinxsetup": "verbatimforcewraps=true",
+    "maketitle": rf"""
+\hypersetup{{pdftitle={{{project}}},pdfauthor={{{author}}},
+  pdfsubject={{Keeping attackers away from Domain-0, the toolstack and live migration}},
+  pdfkeywords={{Xen, Domain-0, xl, xend, live migration, relocation, nftables, iptables}}}}
+\begin{{titlepage}}
+\null\vfill
+{{\Huge\bfseries\sffamily Securing Xen\par}}
+\vspace{{1em}}
+{{\Large Keeping attackers away from Domain-0, the toolstack and live migration\par}}
+\vfill
+\noindent Version {version}, \csname @date\endcsname\par
+\medskip\noindent Applies to {html_context["applies_to"]}.\par
+\medskip\noindent Every command in it has been run, or says why it was not.\par
+\medskip\noindent Copyright: {copyright}.\par
+\end{{titlepage}}
+""",
+    "tableofcontents": r"\pagenumbering{roman}\tableofcontents\clearpage\pagenumbering{arabic}",
 }
 
 epub_basename = "securing-xen"

@@ -18,6 +18,7 @@ from pypdf.generic import Destination
 from tests import guide
 
 PDF = "pdf/securing-xen.pdf"
+QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2026": "..."})
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +124,40 @@ def test_pictures_are_drawn_and_not_made_of_dots():
 def test_no_open_question_but_in_the_chapter_map():
     allowed = guide.pages()["reference/chapter-map"].doctree.astext().count(guide.OPEN_QUESTION)
     assert letters().count(guide.OPEN_QUESTION) <= allowed
+
+
+def test_what_the_document_is_stands_in_it():
+    data = reader().metadata
+    assert (data.title, data.author) == ("Securing Xen", guide.configuration()["author"])
+    assert "Domain-0" in data.subject and "live migration" in data["/Keywords"]
+    assert reader().trailer["/Root"]["/Lang"] == "en"
+
+
+def test_title_page_contents_running_heads_and_index():
+    first, second, *_, last = reader().pages
+    assert "Securing Xen" in first.extract_text() and "Version" in first.extract_text()
+    assert "Contents" in second.extract_text()
+    assert "Index" in [title.strip() for title in _titles(reader().outline)]
+    for name in ("border.nft", "xl", "wg-quick", "relocation port"):
+        assert guide.letters(name) in guide.letters("".join(page.extract_text() for page in reader().pages[-4:])), name
+    heads = [guide.letters(page.extract_text().strip().splitlines()[0]) for page in reader().pages]
+    for page in guide.pages().values():
+        if page.name != "index":
+            assert any(guide.letters(_title(page)) in head for head in heads), page.name
+
+
+def test_references_name_a_page():
+    text = guide.run("pdftotext", guide.built(PDF), "-")
+    assert re.search(r"WireGuard between the nodes\s+\(page\s+\d+\)", text)
+
+
+def test_no_word_of_code_is_broken():
+    """Lines are broken at spaces only: each word of a file or a command is somewhere in the text in one piece."""
+    text = guide.run("pdftotext", "-layout", guide.built(PDF), "-").translate(QUOTES)
+    for page in guide.pages().values():
+        for block in guide.blocks(page):
+            for word in block.text.translate(QUOTES).split() if not block.inline else ():
+                assert word in text, (block.where, word)
 
 
 def test_the_same_source_gives_the_same_file(tmp_path: Path):

@@ -188,13 +188,43 @@ def test_shell_is_clean() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_words_are_spelled_right() -> None:
+    done = subprocess.run([sys.executable, "-m", "codespell_lib", *files()], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_pre_commit_runs_the_tools_of_the_tests() -> None:
+    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repo["repo"] == "local"
+    assert {hook["id"] for hook in repo["hooks"]} == {"ruff", "codespell", "shellcheck"}
+    for hook in repo["hooks"]:
+        program = hook["entry"].split()
+        assert program[0] == "shellcheck" or (ROOT / program[0]).exists(), program
+
+
+def test_a_tag_builds_every_format() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    commands = [step.get("run", "") for step in workflow["jobs"]["release"]["steps"]]
+    assert commands.index("sudo .ci/run") < commands.index("sudo make dist")
+    assert "gh release create" in commands[-1] and "build/dist/*" in commands[-1]
+    recipe = (ROOT / "Makefile").read_text().partition("\ndist:")[2].partition("\n\n")[0]
+    for part in ("all epub", "$(PDF)", "$(EPUB)", "examples.tar.gz", "packed,html", "packed,man", "SHA256SUMS"):
+        assert part in recipe, part
+
+
+def test_the_version_is_in_the_list_of_changes() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## {re.escape(PROJECT['project']['version'])}$", changes, re.MULTILINE)
+
+
 def test_python_is_clean() -> None:
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "--output-format=concise"],
                           cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("name", ["README.md", "SECURITY.md"])
+@pytest.mark.parametrize("name", ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(name: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text()) if "://" not in link]
     assert links or name == "SECURITY.md"

@@ -150,7 +150,7 @@ def show_lines(app: Sphinx, doctree: nodes.document, page: str) -> None:
     for place in list(doctree.findall(Line)):
         line = nodes.inline("", place["needed"].remark(), classes=["evidence"])
         target = app.env.domains.standard_domain.labels.get(LABEL)
-        if target and app.builder.format != "man":
+        if target and app.builder.format == "html":
             line = make_refnode(app.builder, page, target[0], target[1], line)
         place.replace_self(nodes.paragraph("", "", line, classes=["evidence"]))
 
