@@ -2,6 +2,7 @@
 """The certificates by which nodes know one another to libvirt: what is in them, and what is refused."""
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,8 +20,9 @@ def make(tmp_path: Path):
     """Run the script in a folder of its own."""
     skip.without_lab("" if shutil.which("openssl") else "not installed: openssl")
 
-    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["sh", SCRIPT, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    def make(*arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", SCRIPT, *arguments], cwd=tmp_path, capture_output=True, text=True,
+                              env=os.environ | {"PATH": path})
     return make
 
 
@@ -74,3 +76,11 @@ def test_a_certificate_is_not_made_over(make, tmp_path):
     done = make("node-a", "192.168.1.2")
     assert done.returncode == 2 and "node-a is there already" in done.stderr
     assert (tmp_path / "node-a/cert.pem").read_bytes() == before
+
+
+def test_a_failure_is_not_passed_over(make, tmp_path):
+    """Without openssl, or with one that fails, there is no certificate and the exit status says so."""
+    (tmp_path / "openssl").symlink_to("/bin/false")
+    done = make("node-a", "192.168.1.1", path=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode != 0
+    assert not list(tmp_path.glob("*/*"))

@@ -220,6 +220,7 @@ def test_untrusted_subnet(make_lab, packet_filter):
     wanted = (probes(lab, ["node-b"], node_a, CONTROL) | probes(lab, ["node-a"], node_b + strangers, CONTROL)
               | probes(lab, ["node-a"], ("127.0.0.1", "::1"), *PORTS) | from_the_range(node, strangers)
               | from_the_range(outsider, node_a))
+    wanted |= probes(lab, ["node-a"], strangers, *OTHERS)
     rest = probes(lab, ["outsider"], node_a, *OTHERS)
     assert_cycle([node, other], lambda: on_both(apply), lambda: on_both(undo), attacks, wanted | rest)
     refused_like_a_closed_port(lab, node, packet_filter, rules, node_a)

@@ -154,8 +154,8 @@ local = socket.socket(socket.AF_UNIX)
 local.bind("/run/libvirt/libvirt-sock")
 local.listen()
 tls = socket.create_server(("::", 16514), family=socket.AF_INET6, dualstack_ipv6=True)
-for number, sock in enumerate((local, tls), 3):
-    os.dup2(sock.detach(), number)
+for number, copy in enumerate([os.dup(sock.fileno()) for sock in (local, tls)], 3):
+    os.dup2(copy, number)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="libvirtd.socket:libvirtd-tls.socket")
 os.execvp("libvirtd", ["libvirtd", "--pid-file", "/run/activated.pid"])
 """
