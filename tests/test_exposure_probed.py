@@ -51,6 +51,8 @@ class Probed:
     def __init__(self, lab: ManySources) -> None:
         self.lab, self.node = lab, lab["node-a"]
         self.tried: Counter[str] = Counter()
+        #: Of source ports, which are not to be the same ones again with the next rules.
+        self.ports = random.Random(1)
         self.node.ask(do="write", path="/run/empty", text=EMPTY)
         self.node.run("sh", "-c", "cd /run/examples && python3 domain-0/exposure.py --capture /run/capture")
         self.fixed = {name: self.node.run("cat", f"/run/capture/{name}").stdout
@@ -86,7 +88,7 @@ class Probed:
                     said = exposure.contains(answer.open, exposure.address(source, family))
                     # Never the same port again: rules may have kept an end of a connection from the node, which then
                     # still knows of it.
-                    tries += [(source, chance.randrange(*each) if len(classes) > 1 else 0, address, port)
+                    tries += [(source, self.ports.randrange(*each) if len(classes) > 1 else 0, address, port)
                               for each in classes]
                     expected.append((source, address, port, said))
         letters = self.lab.connect(tries)

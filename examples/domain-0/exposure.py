@@ -514,10 +514,10 @@ class Block:
         self.apart = all(len(rule.once) == 2 for rule in rules)
         if self.apart:
             ordered = sorted(rules, key=lambda rule: rule.once[0])
-            begins = [rule.once[0] for rule in ordered]
-            ends = [rule.once[1] for rule in ordered]
-            self.apart = all(end <= begin for end, begin in zip(ends, itertools.islice(begins, 1, None)))
-            self.bounds = sorted(begins + ends)
+            self.begins = [rule.once[0] for rule in ordered]
+            self.ends = [rule.once[1] for rule in ordered]
+            self.apart = all(end <= begin for end, begin in zip(self.ends, itertools.islice(self.begins, 1, None)))
+            self.bounds = sorted(self.begins + self.ends)
             self.rules = ordered if self.apart else rules
         else:
             self.rules, self.bounds = rules, sorted(itertools.chain.from_iterable(rule.once for rule in rules))
@@ -857,8 +857,8 @@ class Part:
         """Walk a chain or a block; a generator that yields the keys of the Runs that it needs, and returns its own."""
         if what == "block":
             if chain.apart:
-                return Runs([rule.once[0] for rule in chain.rules], [rule.once[1] for rule in chain.rules],
-                            [((rule.verdict, state, rule.rule, None),) for rule in chain.rules])
+                return Runs(chain.begins, chain.ends, [((rule.verdict, state, rule.rule, None),)
+                                                       for rule in chain.rules])
             crowd = Crowd(sorted({0, self.end}.union(chain.bounds)), state)
             crowd.paint(chain.rules, state)
             return crowd.runs(state)
@@ -1084,11 +1084,16 @@ class Crowd:
         if verdict == GOTO or flat is not None and flat != [self.bounds[0], self.bounds[-1]]:
             self.send(runs, state, self.take(flat, state, why is None), why, verdict)
             return
-        alive, bounds, left = self.alive[state], self.bounds, bisect.bisect_left
+        alive, out, bounds, left = self.alive[state], self.out, self.bounds, bisect.bisect_left
         until = 0
+        simple = why is None and verdict == "block"
         for begin, end, outs in zip(runs.begins, runs.ends, runs.outs):
             at = until if bounds[until] == begin else left(bounds, begin, until)
             until = at + 1 if bounds[at + 1] == end else left(bounds, end, at)
+            if simple and until == at + 1 and alive[at] and out[at] is None:
+                alive[at] = 0
+                out[at] = outs
+                continue
             at = alive.find(1, at, until)
             while at >= 0:
                 if why is None:
