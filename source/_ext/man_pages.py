@@ -25,10 +25,11 @@ AFTER_REFERENCES = 900
 """A priority that comes after the references are resolved."""
 
 
-GROUPS = {"What to set": "Examples", "Check it": "Examples", "Undo it": "Examples", "What is still open": "Caveats",
-          "What the 2005 chapter said": "History"}
+GROUPS = {"What to set": "Examples", "Check it": "Examples", "Undo it": "Examples", "An example": "Examples",
+          "What is still open": "Caveats", "What it cannot know": "Caveats", "Synopsis": "Synopsis",
+          "Options": "Options", "Exit status": "Exit status", "What the 2005 chapter said": "History"}
 """How the title of a section begins, and the section of a man page that it belongs to; else it is the description."""
-ORDER = ("Description", "Examples", "Files", "Caveats", "History", "Notes")
+ORDER = ("Synopsis", "Description", "Options", "Exit status", "Examples", "Files", "Caveats", "History", "Notes")
 
 
 class ManPages(ManualPageBuilder):
@@ -189,12 +190,13 @@ class Shape(_ManTransform):
                 groups[title] = section
                 continue
             name = next((name for start, name in GROUPS.items() if title.startswith(start)), "Description")
-            if name in ("Caveats", "History"):
+            if name not in ("Description", "Examples"):
                 section[0] = nodes.title("", name)
                 groups[name] = section
                 continue
             groups.setdefault(name, _section(name)).append(section)
-        groups["Files"] = self._files()
+        if len(files := self._files()[1]):
+            groups["Files"] = _section("Files", files)
         for child in page.children[1:]:
             if isinstance(child, nodes.section):
                 page.remove(child)
