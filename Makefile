@@ -18,7 +18,7 @@ EPUB := build/epub/securing-xen.epub
 PREFIX := /usr/local
 BROWSER := .venv/requirements-browser.lock.installed
 # Folders are listed too: they are younger than the results once a file in them is gone.
-SOURCES := $(VENV) conf.py $(wildcard build/evidence.json) \
+SOURCES := $(VENV) conf.py pyproject.toml $(wildcard build/evidence.json) \
 	$(shell find source examples latex tests/lab tests/transcripts -not -path "*__pycache__*")
 
 # One environment for all formats. It forgets the warnings of pages that it has read: after a failure read all again.
@@ -27,7 +27,7 @@ sphinx = $(PYTHON) -m sphinx -q -nW --keep-going -c . -d build/doctrees -b $(1) 
 
 # A folder of build/ as an archive: the same bytes for the same files. What only Sphinx needs stays out.
 packed = tar --create --directory=build --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner \
-	--mode=u=rwX,go=rX --exclude=.buildinfo $(1) | gzip --no-name >build/dist/securing-xen-$(1).tar.gz
+	--mode=u=rwX,go=rX --exclude='.buildinfo*' $(1) | gzip --no-name >build/dist/securing-xen-$(1).tar.gz
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -123,7 +123,9 @@ $(MAN): $(SOURCES)
 	@$(call sphinx,man)
 	@touch $@
 
+# The book is made of whatever is in its folder.
 $(EPUB): $(SOURCES)
+	@rm -rf build/epub
 	@$(call sphinx,epub)
 	@touch $@
 

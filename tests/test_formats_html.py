@@ -205,9 +205,8 @@ def test_the_text_for_programs_is_all_pages_with_their_examples():
 
 def test_the_checklist_leads_to_a_section_for_each_check_and_can_be_ticked():
     page = html(guide.pages()["reference/checklist"])
-    rows = page.select("article tbody tr")
-    assert len(rows) > 15
-    for row in rows:
-        box, what, how = row.find_all("td")
-        assert box.text == "☐" and what.text.endswith(".") and how.find("a", class_="internal")
+    checks = page.select("article section section li")
+    assert len(checks) > 15
+    for check in checks:
+        assert re.match(r"☐ [^.]+\. See .+\.$", guide.words(check.text)) and check.find("a", class_="internal"), check
     assert [heading.text.partition(":")[0] for heading in page.select("article h2")] == ["Critical", "High", "Medium"]

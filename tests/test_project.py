@@ -67,7 +67,7 @@ def test_help_says_that_packages_get_installed_then_lists_the_tasks() -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """What `make html` needs, in a folder of its own, with the virtual environment that runs this test."""
-    for name in ["conf.py", "install-packages.sh", "Makefile", "requirements.lock"]:
+    for name in ["conf.py", "install-packages.sh", "Makefile", "pyproject.toml", "requirements.lock"]:
         shutil.copy2(ROOT / name, tmp_path / name)
     for name in ["examples", "latex", "source", "tests"]:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -24,7 +24,7 @@ def add_entries(app: Sphinx, doctree: nodes.document) -> None:
         while not isinstance(section, nodes.section):
             section = section.parent
         entries = found.setdefault(section, {})
-        if block.example:
+        if block.kind == "example":
             entries["; ".join(block.example.relative_to(EXAMPLES).parts)] = None
         elif block.kind == "transcript":
             words = {simple.split(" ")[0] for simple in pages.simple_commands_of(block)}

@@ -50,7 +50,8 @@ class ManPages(ManualPageBuilder):
         """Put right in the pages what the writer leaves untidy."""
         for _, name, _, _, section in self.config.man_pages:
             page = Path(self.outdir, f"{name}.{section}")
-            page.write_text(tidy(page.read_text(encoding="utf-8")), encoding="utf-8")
+            if page.exists():
+                page.write_text(tidy(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def tidy(page: str) -> str:

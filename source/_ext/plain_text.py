@@ -27,7 +27,7 @@ def write(app: Sphinx, exception: Exception | None) -> None:
     """Put both files beside the pages."""
     if app.builder.name != "html" or exception is not None:
         return
-    pages = [app.config.root_doc, *app.env.toctree_includes[app.config.root_doc]]
+    pages = [app.config.root_doc, *app.env.toctree_includes.get(app.config.root_doc, [])]
     summary = next(app.env.get_doctree(pages[0]).findall(nodes.paragraph)).astext().replace("\n", " ")
     lines = [f"# {app.config.project}", "", f"> {summary}", "", "## Pages", ""]
     lines += [f"- [{app.env.titles[page].astext()}]({app.config.html_baseurl}{page}.html)" for page in pages]

@@ -42,17 +42,10 @@ class LabelsForPanels(SphinxPostTransform):
 
 
 class TabsAsDefinitionList(SphinxPostTransform):
-    """Everywhere but on the site: a definition list, since sphinx-tabs 3.5 prints all labels, then all bodies.
-
-    In an EPUB, which has no scripts, its HTML is not even valid.
-    """
+    """Everywhere but in HTML: a definition list, since sphinx-tabs 3.5 prints all labels, then all bodies."""
 
     default_priority = 5
-    builders = ("epub",)
-    formats = ("latex", "man", "text", "texinfo")
-
-    def is_supported(self) -> bool:
-        return self.app.builder.name in self.builders or self.app.builder.format in self.formats
+    formats: tuple[str, ...] = ("latex", "man", "text", "texinfo")
 
     def run(self, **kwargs: object) -> None:
         for tabs in list(self.document.findall(_is_tabs)):
@@ -61,6 +54,13 @@ class TabsAsDefinitionList(SphinxPostTransform):
                     "", nodes.term("", "", *label.children), nodes.definition("", *panel.children))
                 for label, panel in labelled_panels(tabs)
             ), classes=["tabs"]))
+
+
+class TabsInEpub(TabsAsDefinitionList):
+    """In an EPUB, too: it has no scripts, and the HTML of sphinx-tabs is not valid there."""
+
+    builders = ("epub",)
+    formats = ()
 
 
 def _is_tabs(node: nodes.Node) -> bool:
@@ -72,4 +72,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("config-inited", one_doctree_for_all_builders)
     app.add_post_transform(LabelsForPanels)
     app.add_post_transform(TabsAsDefinitionList)
+    app.add_post_transform(TabsInEpub)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
