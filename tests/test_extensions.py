@@ -390,7 +390,7 @@ def test_each_man_page_names_the_others(built: Built):
     see_also = built.man("securing-xen-untrusted-subnet.7").partition(" SEE ALSO ")[2]
     assert see_also.startswith("securing-xen(7), securing-xen-isolated-management-network(7), "
                                "securing-xen-subnet-behind-a-firewall(7), "
-                               "securing-xen-untrusted-subnet-wireguard(7) Copyright")
+                               "securing-xen-untrusted-subnet-wireguard(7), securing-xen-exposure(8) Copyright")
 
 
 def test_tables_figures_and_numbered_references_in_man_pages(built: Built):
