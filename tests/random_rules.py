@@ -259,7 +259,11 @@ def iptables_match(draw, family: int, chain: str) -> str:
 @st.composite
 def iptables_rule(draw, family: int, chain: str, table: str, chains: list[str]) -> str:
     """A rule that may jump to the chains."""
-    words = [draw(st.sampled_from(["", "", "! "])) + f"-s {draw(networks(family))}"] if draw(st.integers(0, 3)) else []
+    words = []
+    if draw(st.integers(0, 3)):
+        source = draw(networks(family))
+        # Of the whole there is no rest.
+        words = [draw(st.sampled_from(["", "", "! "] if not source.endswith("/0") else [""])) + f"-s {source}"]
     matches = draw(st.lists(iptables_match(family, chain), max_size=2))
     # -p, -i and -d may be given once, each.
     matches = list({" ".join(match.replace("! ", "").split()[:1 + match.startswith("-m")]): match

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pygments.token import Error, Token
 
-from source._ext import lexers, reread, topology_picture
+from source._ext import lexers, measured_curve, reread, topology_picture
 from tests import guide
 from tests.lab.topology import load
 
@@ -147,14 +147,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The small guide in every format; that it builds without a warning is a test in itself."""
     folder = tmp_path_factory.mktemp("small")
     source = folder / "source"
-    for name in ("scenarios", "reference"):
-        (source / name).mkdir(parents=True)
+    (source / "scenarios").mkdir(parents=True)
+    (source / "reference").mkdir()
     for name, text in {
         "index": INDEX, "considerations": CONSIDERATIONS, "scenarios/isolated-management-network": ISOLATED,
         "scenarios/subnet-behind-a-firewall": "# Subnet\n\n## Is this you?\n\nWords.\n",
         "scenarios/untrusted-subnet": UNTRUSTED,
         "scenarios/untrusted-subnet-wireguard": "# WireGuard\n\n## Is this you?\n\nWords.\n",
-        "reference/exposure": "# Exposure\n\n## What it reads\n\nWords.\n",
+        "reference/exposure": "# Am I exposed?\n\n## What many rules cost\n\n:::{measured} passing\n:::\n",
     }.items():
         (source / f"{name}.md").write_text(text.lstrip("\n"), encoding="utf-8")
     (source / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
@@ -213,6 +213,21 @@ def test_no_builder_reads_tabs_in_its_own_way(built: Built, tmp_path: Path):
     guide.sphinx("man", tmp_path / "man", "-D", "numfig=1", source=built.source)
     for page in (tmp_path / "man").glob("*.7"):
         assert page.read_bytes() == (built.build / "man" / page.name).read_bytes()
+
+
+# What was measured
+
+
+def test_what_was_measured_is_a_picture_in_html_and_a_table_everywhere(built: Built):
+    rows = measured_curve.rows("passing")
+    html = built.html("reference/exposure")
+    picture = ET.fromstring(re.search(r'<div class="measured".*?>(<svg.*?</svg>)', html, re.DOTALL)[1])
+    lines = picture.findall("{*}polyline")
+    assert [line.get("class") for line in lines] == list(measured_curve.KINDS)
+    assert sum(len(line.get("points").split()) for line in lines) == len(rows)
+    texts = [html, built.man("securing-xen-exposure.8"), built.text("text/reference/exposure.txt")]
+    for row in rows:
+        assert all(f"{row['rate']:,}" in text for text in texts), row
 
 
 # Blocks that are not run
