@@ -179,13 +179,22 @@ def test_subnet_behind_a_firewall_guests(make_lab):
 @ONE_BACK_END
 def test_subnet_behind_a_firewall_border(make_lab, packet_filter):
     """From outside nobody begins a connection; to the outside, and within, whoever will."""
-    lab = listening(cluster(make_lab(SUBNET, iptables_of(packet_filter))), "border", "outsider")
-    border, guest = lab["border"], lab["guest-a"]
+    lab = listening(cluster(make_lab(SUBNET, iptables_of(packet_filter))), "border", "outsider", "admin")
+    border, other, outsider, guest = lab["border"], lab["node-b"], lab["outsider"], lab["guest-a"]
     rules = f"{SUBNET}/libvirt-border"
     accept_before(border)
+    # By way of the border and back into the same network: a node to an address of another, outside to outside.
+    for host in (other, outsider):
+        host.sh("for i in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 > $i; done")
+    back_in, administrator = ("192.168.1.201", "2001:db8:1::c9"), ("198.51.100.10", "2001:db8:a::10")
+    has(lab["node-a"], *back_in)
+    route(border, back_in, NODE_A)
+    route(other, back_in, ("192.168.1.254", "2001:db8:1::fe"))
+    route(outsider, administrator, ("203.0.113.254", "2001:db8:2::fe"))
     inside = NODE_A + NODE_B + (guest.address(4), guest.address(6))
     attacks = probes(lab, ("outsider", "distant", "admin"), inside, *PORTS)
-    wanted = (probes(lab, ["node-a", "guest-a"], FAR, *PORTS) | probes(lab, ["node-b"], NODE_A, *PORTS)
+    wanted = (probes(lab, ["node-a", "guest-a"], FAR, *PORTS) | probes(lab, ["node-b"], NODE_A + back_in, *PORTS)
+              | probes(lab, ["outsider"], administrator, *PORTS)
               | probes(lab, ["outsider", "node-b"], ("203.0.113.254", "2001:db8:2::fe"), *PORTS)
               | from_the_range(lab["node-a"], FAR) | probes(lab, ["outsider"], NODE_A, *OTHERS))
     assert_cycle([border], lambda: apply(border, packet_filter, rules), lambda: undo(border, packet_filter, rules),
