@@ -95,8 +95,12 @@ def test_isolated_management_network(make_lab, packet_filter):
     rest = probes(lab, ["outsider"], outside, *OTHERS)  # which is open but for Domain-0's firewall
     assert_cycle([node], lambda: apply(node, packet_filter, rules), lambda: undo(node, packet_filter, rules),
                  attacks, wanted | rest)
+    assert other.ask(do="hold", address=management[0], port=DATA)["alive"]
+    assert other.ask(do="hold", address=management[1], port=DATA)["alive"]
     refused_like_a_closed_port(lab, node, packet_filter, rules, outside)
     past_domain_0s_firewall(lab, packet_filter, attacks | rest, wanted)
+    # Nor is a migration cut that has begun before Domain-0's firewall, which has not seen it begin.
+    assert other.ask(do="alive")["alive"]
 
 
 def cluster(lab: Lab) -> Lab:
@@ -236,6 +240,7 @@ def test_untrusted_subnet(make_lab, packet_filter):
     rest = probes(lab, ["outsider"], node_a, *OTHERS)
     assert_cycle([node, other], lambda: on_both(apply), lambda: on_both(undo), attacks, wanted | rest)
     refused_like_a_closed_port(lab, node, packet_filter, rules, node_a)
+    fail(probes(lab, ["node-b"], node_a, DATA, LAST_DATA), "by the rules of the one that is to receive: ")
     apply(other, packet_filter, rules)
     served = from_the_range(outsider, node_a)
     wanted = {name: probe for name, probe in wanted.items() if name not in served}
