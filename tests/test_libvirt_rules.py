@@ -95,8 +95,12 @@ def test_isolated_management_network(make_lab, packet_filter):
     rest = probes(lab, ["outsider"], outside, *OTHERS)  # which is open but for Domain-0's firewall
     assert_cycle([node], lambda: apply(node, packet_filter, rules), lambda: undo(node, packet_filter, rules),
                  attacks, wanted | rest)
+    assert other.ask(do="hold", address=management[0], port=DATA)["alive"]
+    assert other.ask(do="hold", address=management[1], port=DATA)["alive"]
     refused_like_a_closed_port(lab, node, packet_filter, rules, outside)
     past_domain_0s_firewall(lab, packet_filter, attacks | rest, wanted)
+    # Nor is a migration cut that has begun before Domain-0's firewall, which has not seen it begin.
+    assert other.ask(do="alive")["alive"]
 
 
 def cluster(lab: Lab) -> Lab:
@@ -154,8 +158,11 @@ def test_subnet_behind_a_firewall_guests(make_lab):
             return "open" if node.half_open(port, claimed) else "filtered"
         return probe
 
-    by_the_wire = f"{node.link_local('xenbr0')}%eth0"
-    attacks = probes(lab, ["guest-a"], (*NODE_A, *NODE_B, *FURTHER_LAST, by_the_wire), *PORTS) | {
+    # The node's link-local address, and another in the last part of those.
+    by_the_wire = (f"{node.link_local('xenbr0')}%eth0", "febf::5%eth0")
+    node.run("ip", "address", "add", "febf::5/64", "dev", "xenbr0", "nodad")
+    guest.run("ip", "route", "add", "febf::/64", "dev", "eth0")
+    attacks = probes(lab, ["guest-a"], (*NODE_A, *NODE_B, *FURTHER_LAST, *by_the_wire), *PORTS) | {
         f"{tags} {port}": syn(tags, port) for tags in ([], [0x8100], [0x8100, 0x8100], [0x88A8, 0x8100])
         for port in (CONTROL, DATA)}
     own = (guest.address(4), guest.address(6))
@@ -176,13 +183,22 @@ def test_subnet_behind_a_firewall_guests(make_lab):
 @ONE_BACK_END
 def test_subnet_behind_a_firewall_border(make_lab, packet_filter):
     """From outside nobody begins a connection; to the outside, and within, whoever will."""
-    lab = listening(cluster(make_lab(SUBNET, iptables_of(packet_filter))), "border", "outsider")
-    border, guest = lab["border"], lab["guest-a"]
+    lab = listening(cluster(make_lab(SUBNET, iptables_of(packet_filter))), "border", "outsider", "admin")
+    border, other, outsider, guest = lab["border"], lab["node-b"], lab["outsider"], lab["guest-a"]
     rules = f"{SUBNET}/libvirt-border"
     accept_before(border)
+    # By way of the border and back into the same network: a node to an address of another, outside to outside.
+    for host in (other, outsider):
+        host.sh("for i in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 > $i; done")
+    back_in, administrator = ("192.168.1.201", "2001:db8:1::c9"), ("198.51.100.10", "2001:db8:a::10")
+    has(lab["node-a"], *back_in)
+    route(border, back_in, NODE_A)
+    route(other, back_in, ("192.168.1.254", "2001:db8:1::fe"))
+    route(outsider, administrator, ("203.0.113.254", "2001:db8:2::fe"))
     inside = NODE_A + NODE_B + (guest.address(4), guest.address(6))
     attacks = probes(lab, ("outsider", "distant", "admin"), inside, *PORTS)
-    wanted = (probes(lab, ["node-a", "guest-a"], FAR, *PORTS) | probes(lab, ["node-b"], NODE_A, *PORTS)
+    wanted = (probes(lab, ["node-a", "guest-a"], FAR, *PORTS) | probes(lab, ["node-b"], NODE_A + back_in, *PORTS)
+              | probes(lab, ["outsider"], administrator, *PORTS)
               | probes(lab, ["outsider", "node-b"], ("203.0.113.254", "2001:db8:2::fe"), *PORTS)
               | from_the_range(lab["node-a"], FAR) | probes(lab, ["outsider"], NODE_A, *OTHERS))
     assert_cycle([border], lambda: apply(border, packet_filter, rules), lambda: undo(border, packet_filter, rules),
@@ -224,6 +240,7 @@ def test_untrusted_subnet(make_lab, packet_filter):
     rest = probes(lab, ["outsider"], node_a, *OTHERS)
     assert_cycle([node, other], lambda: on_both(apply), lambda: on_both(undo), attacks, wanted | rest)
     refused_like_a_closed_port(lab, node, packet_filter, rules, node_a)
+    fail(probes(lab, ["node-b"], node_a, DATA, LAST_DATA), "by the rules of the one that is to receive: ")
     apply(other, packet_filter, rules)
     served = from_the_range(outsider, node_a)
     wanted = {name: probe for name, probe in wanted.items() if name not in served}
