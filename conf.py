@@ -37,6 +37,7 @@ extensions = [
     "downloads",
     "search_numbers",
     "last_run",
+    "missing_page",
     "plain_text",
     "index_entries",
     "reread",
@@ -72,7 +73,6 @@ html_css_files = ["guide.css"]
 html_theme_options = {"top_of_page_buttons": []}
 # Where the pages are published and where their sources are is known where they are published.
 html_baseurl = os.environ.get("SITE_URL", "")
-html_additional_pages = {"404": "404.html"}
 html_context = {
     "edit": os.environ.get("EDIT_URL", ""),
     "applies_to": "Xen 4.17 (Debian 12) and 4.20 (Debian 13), up to 4.22 by its sources, and xend up to Xen 4.4; where "

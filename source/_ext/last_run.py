@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from docutils import nodes
 from evidence import NOT_YET, Needed, remark
@@ -25,8 +24,7 @@ def last_run(needed: list[Needed]) -> str:
 
 
 def add_facts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """What page.html shows below a page, and where 404.html finds the site."""
-    context["site_path"] = urlsplit(app.config.html_baseurl).path or "/"
+    """What page.html shows below a page."""
     if doctree is None:
         return
     needed = [node["needed"] for node in doctree.findall(lambda node: isinstance(node, CODE)) if "needed" in node]
