@@ -178,3 +178,31 @@ def test_the_examples_together(probed: Probed, scenario: str):
         text = (topology.EXAMPLES / f"{each}.nft").read_text().replace("xenbr0", "eth0")
         probed.node.run("nft", "-f", "-", input=text)
     probed.compare(2, scenario)
+
+
+def at(hook: str, priority: int, *rules: str, policy: str = "accept") -> str:
+    """A table with one base chain."""
+    return "\n".join([f"table inet at_{hook}_{abs(priority)} {{", "chain c {",
+                      f"type filter hook {hook} priority {priority}; policy {policy};", *rules, "}", "}", ""])
+
+
+#: What is seldom drawn: there is no connection yet in the raw chains, or never one.
+CORNERS = {
+    "a connection mark before there is a connection": at("prerouting", -300, "ct mark set 7") + at(
+        "input", 0, "ct mark 7 drop"),
+    "a direction before there is a connection": at("prerouting", -300, "ct direction != reply drop"),
+    "a connection mark of nothing": at("prerouting", -300, "notrack") + at(
+        "input", 0, "meta mark set ct mark accept", policy="drop"),
+    "a state before there is a connection": at("prerouting", -300, "ct state invalid ip saddr 10.1.0.0/16 drop"),
+    "no way in by an interface": at("output", 0, 'iifname != "eth0" ip daddr 10.1.0.0/16 drop'),
+    "no way out by an interface": at("input", 0, 'oifname != "eth0" ip saddr 10.1.0.0/16 drop'),
+    "an answer that is kept": at("output", 0, "ct state established ip6 daddr 2001:db8:a::/48 drop"),
+    "of two families": at("input", 0, "ip saddr != 10.1.0.0/16 drop"),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners(probed: Probed, name: str):
+    """Each load has hundreds of tries, with no answer in doubt."""
+    assert probed.load("nft -f -", CORNERS[name])
+    probed.compare(3, CORNERS[name])
