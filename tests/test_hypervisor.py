@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import skip, topology
-from tests.lab.hypervisor import cache, cluster, disk, image, packages
+from tests.lab.hypervisor import cache, cluster, disk, image, packages, serial
 from tests.lab.hypervisor.cache import CacheError
 from tests.lab.hypervisor.packages import RELEASES, Packages
 from tests.lab.namespaces import PROJECT, unshare, why_not
@@ -123,6 +123,21 @@ def test_no_mirror(own_cache, monkeypatch):
     assert kept(own_cache) == ["apt-4.20"]
 
 
+def test_a_mirror_that_does_not_answer_any_more(own_cache, monkeypatch, tmp_path):
+    """What it had the last time is gone by, so that an image that is kept serves without a network."""
+    if not Path("/usr/bin/apt-get").exists():
+        pytest.skip("not installed: apt-get")
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "Packages").write_text("Package: a\nVersion: 1.2\nArchitecture: amd64\nFilename: a.deb\nSize: 1\n")
+    monkeypatch.setattr(packages, "sources", lambda release: [f"deb [trusted=yes] file:{mirror} ./"])
+    assert not Packages(RELEASES["4.20"], own_cache / "apt").stale
+    mirror.rename(tmp_path / "gone")
+    later = Packages(RELEASES["4.20"], own_cache / "apt")
+    assert "mirror" in later.stale
+    assert later.versions(["a"]) == {"a": "1.2"}
+
+
 @pytest.mark.parametrize(("lists", "mirror"), [
     ("http://x/ubuntu noble\nhttp://x/ubuntu noble-security\n", "deb.debian.org"),
     ("http://x/ubuntu noble\nhttp://near/debian bookworm\nhttp://near/debian-security bookworm-security\n", "near")],
@@ -201,3 +216,12 @@ def test_one_line_where_it_cannot_run(monkeypatch, change, says):
     monkeypatch.setattr(cluster.qemu, "memory_available", lambda: 10_000)
     monkeypatch.setattr(f"tests.lab.hypervisor.cluster.{change[0]}", change[1])
     assert cluster.why_not() == says.format(takes=2 * cluster.qemu.TAKES)
+
+
+def test_a_command_that_has_ended_leaves_no_file_open():
+    """A run has thousands of them on its nodes."""
+    process = serial.Process(["id"], lambda *_: None, None, subprocess.PIPE, subprocess.PIPE)
+    for letter, data in ((b"o", b"said\n"), (b"x", b"0"), (b"o", b""), (b"e", b"")):
+        process.receive(letter, data)
+    assert process.communicate() == ("said\n", "")
+    assert process.stdout.closed and process.stderr.closed

@@ -350,13 +350,16 @@ def test_a_long_output_is_compared_fast():
     ("{not-run}`xe host-list <there is no XAPI in the lab>`", "not-run", "xe host-list"),
     ("{tested}`kill -9 <tests/test_applying.py::test_a_kill>`", "tested", "kill -9"),
     ("`iptables -V`", "mention", "iptables -V"),
+    ("`/usr/sbin/iptables -V`", "mention", "/usr/sbin/iptables -V"),
+    ("`LANG=C LC_ALL=C iptables -V`", "mention", "LANG=C LC_ALL=C iptables -V"),
 ])
 def test_a_command_within_a_sentence(read, text: str, kind: str, command: str):
     found, = read(f"Say {text} to it.")
     assert (found.kind, found.text, found.inline) == (kind, command, True)
 
 
-@pytest.mark.parametrize("text", ["`iptables`", "`yes no`", "`ip daddr`{l=nft}", "`hosts: files`", "**nft list**"])
+@pytest.mark.parametrize("text", ["`iptables`", "`/usr/sbin/iptables`", "`yes no`", "`LANG=C yes no`",
+                                  "`ip daddr`{l=nft}", "`hosts: files`", "**nft list**"])
 def test_words_within_a_sentence_that_are_no_command(read, text: str):
     assert read(f"Say {text} to it.") == []
 

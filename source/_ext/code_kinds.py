@@ -31,6 +31,9 @@ PROGRAMS = frozenset("""
 """.split())
 """The programs of a Domain-0 and of its neighbours. Words in a sentence that begin with one are a command."""
 
+ASSIGNMENTS = re.compile(r"^(\w+=\S* )+")
+"""Variables for one program alone, before its name."""
+
 
 @dataclass(frozen=True)
 class CodeBlock:
@@ -84,8 +87,9 @@ def is_command(node: nodes.literal) -> bool:
     """Whether words in a sentence are a command: they say so, or begin with a program and have arguments."""
     if any(name in node for name in ("run", "not-run", "tests")):
         return True
-    program, _, arguments = node.astext().partition(" ")
-    return program in PROGRAMS and bool(arguments) and node.get("language", "sh") in ("sh", "bash", "console")
+    program, _, arguments = ASSIGNMENTS.sub("", node.astext()).partition(" ")
+    return (program.rpartition("/")[2] in PROGRAMS and bool(arguments)
+            and node.get("language", "sh") in ("sh", "bash", "console"))
 
 
 def _block(node: nodes.Element, topology: str) -> CodeBlock:

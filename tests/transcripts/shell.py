@@ -78,10 +78,12 @@ class Shell:
         said, self._left = self._left, b""
         self._process.stdin.write(command + "\0")
         self._process.stdin.flush()
+        output = select.poll()
+        output.register(self._process.stdout, select.POLLIN)
         while not (end := self._end.search(said)):
             if len(said) > ENDLESS:
                 raise ShellError(f"prints more than {ENDLESS:,} bytes", _text(said[:1000]))
-            if not select.select([self._process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+            if not output.poll(max(0, deadline - time.monotonic()) * 1000):
                 raise ShellError(f"has not ended after {limit:g} s", _text(said))
             if not (data := os.read(self._process.stdout.fileno(), 65536)):
                 raise ShellError("has ended the shell", _text(said))

@@ -74,6 +74,8 @@ def start_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Clus
                 f"{lab.seconds:.1f} s")
             return lab
         yield make
+    # pytest keeps what it knows of a test to its own end, and each cluster has many open files.
+    request.node.stash.setdefault(CLUSTERS, []).clear()
 
 
 @pytest.fixture(autouse=True)

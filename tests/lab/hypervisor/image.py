@@ -60,6 +60,8 @@ def made_of_packages(kind: str, release: Release, names: Sequence[str], built_in
     xen-utils; made first, where it is not kept. It is made anew with other versions, or when one of the files
     ``built_in`` has changed."""
     packages = packages_of(release, cache.folder() / f"apt-{release.xen}")
+    if packages.stale:
+        say(f"the packages of {release.name} are those that the mirror had the last time: {packages.stale}")
     names = [f"xen-utils-{release.xen}", *names]
     versions = packages.versions([f"xen-hypervisor-{release.xen}-amd64", "linux-image-amd64", "busybox-static", *names])
 

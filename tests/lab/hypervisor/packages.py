@@ -53,7 +53,7 @@ RELEASES = {release.xen: release for release in (
 
 
 class Packages:
-    """The packages of a release, as its mirror has them today."""
+    """The packages of a release, as its mirror has them today, or when it last answered."""
 
     def __init__(self, release: Release, folder: Path):
         self.release = release
@@ -66,8 +66,10 @@ class Packages:
             (folder / "apt.conf").write_text(CONFIGURATION.format(folder=folder))
             (folder / "sources.list").write_text("\n".join(self.sources) + "\n")
             done = self._apt("update", "--error-on=any")
-        if done.returncode:
-            raise CacheError(f"the mirror has no list of the packages of {release.name}: {_error_of(done)}")
+        #: Why the mirror could not be asked today, where the lists are those of an earlier day; else nothing.
+        self.stale = _error_of(done) if done.returncode else ""
+        if self.stale and not any((folder / "state/lists").glob("*_Packages*")):
+            raise CacheError(f"the mirror has no list of the packages of {release.name}: {self.stale}")
 
     def versions(self, names: Sequence[str]) -> dict[str, str]:
         """These packages and all that they depend on, each with its version."""
@@ -125,7 +127,7 @@ def run(command: Sequence[str | Path], **options) -> subprocess.CompletedProcess
 
 
 def _error_of(done: subprocess.CompletedProcess[str]) -> str:
-    """The line of an output that says what is wrong."""
+    """The line of an output that says what is wrong: apt's first error has the reason, another program's last line."""
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("E:", "Err:"))]
-    return (errors or lines or [f"exit status {done.returncode}"])[-1]
+    return errors[0] if errors else (lines or [f"exit status {done.returncode}"])[-1]

@@ -186,9 +186,12 @@ class Process:
     def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str | None, str | None]:
         """Give it input, and wait for its end and for all that it prints. Raises TimeoutExpired, as :meth:`wait`."""
         said: dict[str, str] = {}
-        readers = [threading.Thread(target=lambda name=name, stream=stream: said.update({name: stream.read()}),
-                                    daemon=True)
-                   for name, stream in (("stdout", self.stdout), ("stderr", self.stderr)) if stream]
+
+        def read(name: str, stream: IO[str]) -> None:
+            with stream:
+                said[name] = stream.read()
+        readers = [threading.Thread(target=read, args=named, daemon=True)
+                   for named in (("stdout", self.stdout), ("stderr", self.stderr)) if named[1]]
         for reader in readers:
             reader.start()
         if self.stdin:
