@@ -134,8 +134,11 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
     rest = probes(lab, ["outsider"], NODE_A, *OTHERS)
     assert_cycle([node], lambda: apply(node, packet_filter, rules), lambda: undo(node, packet_filter, rules),
                  attacks, wanted | rest)
+    for target in NODE_A:
+        assert other.ask(do="hold", address=target, port=DATA)["alive"]
     refused_like_a_closed_port(lab, node, packet_filter, rules, NODE_A)
     past_domain_0s_firewall(lab, packet_filter, attacks | rest, wanted)
+    assert other.ask(do="alive")["alive"]
 
 
 def test_subnet_behind_a_firewall_guests(make_lab):
