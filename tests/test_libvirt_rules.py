@@ -134,8 +134,11 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
     rest = probes(lab, ["outsider"], NODE_A, *OTHERS)
     assert_cycle([node], lambda: apply(node, packet_filter, rules), lambda: undo(node, packet_filter, rules),
                  attacks, wanted | rest)
+    for target in NODE_A:
+        assert other.ask(do="hold", address=target, port=DATA)["alive"]
     refused_like_a_closed_port(lab, node, packet_filter, rules, NODE_A)
     past_domain_0s_firewall(lab, packet_filter, attacks | rest, wanted)
+    assert other.ask(do="alive")["alive"]
 
 
 def test_subnet_behind_a_firewall_guests(make_lab):
@@ -239,12 +242,15 @@ def test_untrusted_subnet(make_lab, packet_filter):
     wanted |= probes(lab, ["node-a"], strangers, *OTHERS)
     rest = probes(lab, ["outsider"], node_a, *OTHERS)
     assert_cycle([node, other], lambda: on_both(apply), lambda: on_both(undo), attacks, wanted | rest)
+    for target in node_a:
+        assert other.ask(do="hold", address=target, port=CONTROL)["alive"]
     refused_like_a_closed_port(lab, node, packet_filter, rules, node_a)
     fail(probes(lab, ["node-b"], node_a, DATA, LAST_DATA), "by the rules of the one that is to receive: ")
     apply(other, packet_filter, rules)
     served = from_the_range(outsider, node_a)
     wanted = {name: probe for name, probe in wanted.items() if name not in served}
     past_domain_0s_firewall(lab, packet_filter, attacks | rest | served, wanted)
+    assert other.ask(do="alive")["alive"]
     undo(node, packet_filter, "domain-0/firewall")
 
     # By a card where no node is, a node's address counts for nothing.
