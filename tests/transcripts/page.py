@@ -2,6 +2,7 @@
 """The commands of a page: which are run for a packet filter, where they stand, and what they are to print."""
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,6 +146,7 @@ def _further_lines(command: Command, lines: Iterator[tuple[int, str]]) -> Iterat
             return
 
 
+@functools.cache
 def simple_commands(text: str) -> list[str]:
     """The commands that a line of shell is made of, each without its redirections and with single spaces."""
     text = re.sub(r"(<<-?\s*'?EOF'?.*)(?s:.*?)^\s*EOF$", r"\1", text, flags=re.MULTILINE)
@@ -185,7 +187,7 @@ def place(block: CodeBlock) -> tuple[str, int]:
     """
     source = Path(block.source)
     name = str(source.relative_to(PROJECT)) if source.is_relative_to(PROJECT) else block.source
-    lines = _plain(source.read_text(encoding="utf-8")) if source.is_file() else []
+    lines = _plain(source.read_text(encoding="utf-8")) if source.is_file() else ()
     text = _plain(PROMPT.sub("", block.text) if block.inline else block.text)
     for start in range(max(block.line - 1, 0), len(lines)):
         if block.inline:
@@ -198,6 +200,7 @@ def place(block: CodeBlock) -> tuple[str, int]:
     return name, block.line
 
 
-def _plain(text: str) -> list[str]:
+@functools.cache
+def _plain(text: str) -> tuple[str, ...]:
     """The lines of a text, the same however far they are indented."""
-    return [" ".join(line.split()) for line in text.splitlines()]
+    return tuple(" ".join(line.split()) for line in text.splitlines())
