@@ -21,13 +21,14 @@ PROMPT = re.compile(r"[a-z_][a-z0-9_-]*@[a-z0-9-]+[#$] ")
 """A prompt of a transcript: user, host, ``#`` for root or ``$``, and a space before the command."""
 
 PROGRAMS = frozenset("""
-    apt apt-get awk bash cat chmod conntrack cp curl dnf ebtables ebtables-legacy echo exec firewall-cmd getent
-    grep hostname install ip ip6tables ip6tables-apply ip6tables-legacy ip6tables-legacy-save ip6tables-restore
+    [ apt apt-get awk bash cat cd chmod conntrack cp curl dnf du ebtables ebtables-legacy echo exec firewall-cmd getent
+    grep head hostname install ip ip6tables ip6tables-apply ip6tables-legacy ip6tables-legacy-save ip6tables-restore
     ip6tables-save ipmitool iptables iptables-apply iptables-legacy iptables-legacy-save iptables-nft-save
     iptables-restore iptables-save journalctl kill libvirtd ls lsmod mkdir modprobe mv nc netfilter-persistent
     netstat nft nstat openssl passwd pkill printf ps python3 rm rmdir rmmod scp sed service set setpriv sh sleep
     socat sort ss ssh ssh-add ssh-keygen ssh-keyscan sshd sudo sysctl systemctl tail tcpdump test ufw umask unshare
-    useradd userdel usermod virsh visudo wg wg-quick wireguard-go xe xen-livepatch xend xenstore-ls xl xm
+    useradd userdel usermod virsh virt-pki-query-dn visudo wait wc wg wg-quick
+    wireguard-go xe xen-livepatch xend xenstore-ls xl xm
 """.split())
 """The programs of a Domain-0 and of its neighbours. Words in a sentence that begin with one are a command."""
 

@@ -5,7 +5,7 @@ Written in the shape of the real ones: the same tables, chains, priorities, poli
 rules those that decide about what the tests probe. The shapes of ufw 0.36.2, firewalld 1.3.3 and Docker
 20.10.24 were compared once with what these programs, as Debian 12 has them, load on a host of the lab.
 
-Each host is an open one: it admits TCP to the ports 22, 5900 and 8002 from everywhere.
+Each host is an open one: it admits TCP to the ports 22, 5900, 8002, 16514 and 49152 from everywhere.
 """
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tests.lab.namespaces import BACK_ENDS, Host
 
 #: To everybody.
-OPEN = (22, 5900, 8002)
+OPEN = (22, 5900, 8002, 16514, 49152)
 
 
 @dataclass(frozen=True)

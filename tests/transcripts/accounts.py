@@ -52,6 +52,7 @@ def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Acc
     result = Account()
     on_xen = {example for blocks in guide.values() for block in blocks if block.kind == "transcript" and block.xen
               for example in evidence.examples_of(block)}
+    on_xen |= {EXAMPLES / name for name in evidence.TESTED_ON_XEN}
     state = {id(block): _state(page, blocks, block, outcomes, on_xen)
              for page, blocks in guide.items() for block in blocks}
     mentioned: dict[str, list[str]] = {}

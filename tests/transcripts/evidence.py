@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -22,7 +23,10 @@ from tests.transcripts.page import PROJECT
 FILE = PROJECT / "build" / "evidence.json"
 #: Examples that no transcript can apply, since the hosts of the lab have no systemd, and the test that does.
 TESTED = {"domain-0/xen-rules.service":
-          "tests/test_persistence.py::test_a_unit_of_our_own_loads_ours_and_leaves_others_alone"}
+          "tests/test_persistence.py::test_a_unit_of_our_own_loads_ours_and_leaves_others_alone",
+          "domain-0/exposure.schema.json": "tests/test_exposure.py::test_json_is_as_the_schema_says"}
+#: Those that a test on Xen nodes tries, whose blocks on the pages need systemd.
+TESTED_ON_XEN = ["isolated-management-network/libvirtd-tls-listen.conf"]
 
 
 @dataclass
@@ -141,7 +145,8 @@ def examples_of(block: CodeBlock) -> list[Path]:
     """The example files that the commands of a transcript apply; the names are taken from the folder of the examples.
 
     nft loads them, a shell or Python runs them, iptables.sh takes two by what their names have in common, and a
-    program or its configuration is copied or installed to its place. What is only looked at or checked is not applied.
+    program or its configuration is copied, installed or appended to its place. What is only looked at or checked is
+    not applied.
     """
     found: list[str] = []
     for simple in pages.simple_commands_of(block):
@@ -156,5 +161,7 @@ def examples_of(block: CodeBlock) -> list[Path]:
                 found.append(name)
             case ["install", *_, name, _]:
                 found.append(name)
+    for command in pages.commands(block):
+        found += re.findall(r"\bcat (\S+) >>", command.text)
     here = [EXAMPLES / name for name in dict.fromkeys(found) if not name.startswith(("/", "."))]
     return [path for path in here if path.is_file()]
