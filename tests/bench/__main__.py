@@ -67,7 +67,7 @@ suppress_warnings = ["myst.xref_ambiguous"]
 
 def without_our_words(page: str) -> str:
     """A page without the directives, roles, options and languages of our extensions."""
-    page = re.sub(r"(?ms)^:::\{(topology|parameters|conversion-report)\}.*?^:::$", "", page)
+    page = re.sub(r"(?ms)^:::\{(topology|parameters|conversion-report|measured)\}.*?^:::$", "", page)
     page = re.sub(r"(?ms)^```\{(evidence|chapter-map)\}.*?^```$", "", page)
     page = re.sub(r"\{(?:run|tested|not-run)\}`([^`]*?)\s<[^<>`]*>`", r"`\1`", page)
     page = re.sub(r"\{examples-archive\}`([^`]*)`", r"\1", page)
