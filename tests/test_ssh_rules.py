@@ -2,46 +2,42 @@
 """ssh, and so xl's live migration, by card and source: in each scenario from the nodes and the administrators only."""
 from __future__ import annotations
 
-import itertools
-
-import pytest
-
+from tests.by_address import (
+    BESIDE,
+    FAR,
+    FURTHER,
+    FURTHER_LAST,
+    ISOLATED,
+    LAST,
+    NODE_A,
+    NODE_B,
+    ONE_BACK_END,
+    SSH,
+    SUBNET,
+    UNTRUSTED,
+    a_card_of_its_own,
+    assert_past_domain_0s_firewall,
+    assert_refused_and_open,
+    claim_beside_and_last,
+    claim_beside_the_nodes,
+    claim_management,
+    claiming,
+    further_addresses,
+    has,
+    route,
+    syns_in_frames,
+    ways_by_the_border,
+)
 from tests.lab.cycle import Probes, assert_cycle, fail, probes, succeed
 from tests.lab.filters import accept_before, apply, apply_nft, iptables_of, undo, undo_nft
 from tests.lab.namespaces import Host, Lab
-from tests.lab.wait import until
 
-SSH = 22
 #: What no rule here is about.
 ANOTHER = 5900
-#: The files for iptables have the same lines in each scenario: what both back ends make of them is seen in one.
-ONE_BACK_END = pytest.mark.parametrize("packet_filter", ["nftables", "iptables-nft"])
-ISOLATED, SUBNET, UNTRUSTED = "isolated-management-network", "subnet-behind-a-firewall", "untrusted-subnet"
 BORDER, GUESTS = f"{SUBNET}/ssh-border", f"{SUBNET}/ssh-guests"
 #: Right beside the administrators' network, and its upper half.
 BESIDE_ADMIN, LAST_ADMIN = ("198.51.101.10", "2001:db8:a:1::10"), ("198.51.100.200", "2001:db8:a:0:8000::10")
-#: The same for 192.168.1.0/24 and its IPv6 network, which are the nodes' own.
-BESIDE, LAST = ("192.168.0.9", "2001:db8:1:1::9"), ("192.168.1.200", "2001:db8:1:0:8000::9")
-#: A node's further addresses: not in its network, and in the upper half of it.
-FURTHER, FURTHER_LAST = ("192.168.0.5", "2001:db8:1:1::5"), ("192.168.1.210", "2001:db8:1:0:8000::5")
-
-
-def has(host: Host, *addresses: str) -> None:
-    """Give a host more addresses; it answers, and may claim them."""
-    host.sh("\n".join(f"ip address add {address} dev lo" + (" nodad" if ":" in address else "")
-                      for address in addresses))
-
-
-def route(host: Host, addresses: tuple[str, str], via: tuple[str, str]) -> None:
-    """The way to addresses of both families."""
-    host.sh("\n".join(f"ip route add {address} via {hop}" for address, hop in zip(addresses, via)))
-
-
-def claiming(host: Host, sources: tuple[str, ...], targets: tuple[str, str], *ports: int) -> Probes:
-    """Probes by a host that claims addresses, each of the target of its family, at these ports or at 22."""
-    return {f"{host.name} as {source} {port}":
-            (lambda source=source, port=port: host.probe(targets[":" in source], port, source=source))
-            for source in sources for port in ports or (SSH,)}
+STRANGER_AND_ADMINISTRATOR = ("outsider", "admin")
 
 
 def administrators(lab: Lab, targets: tuple[str, str]) -> tuple[Probes, Probes]:
@@ -60,82 +56,39 @@ def itself(node: Host) -> Probes:
             for address in ("127.0.0.1", "::1", node.address(4))}
 
 
-def a_card_of_its_own(lab: Lab, addresses: tuple[str, str]) -> None:
-    """guest-a leaves the bridge for a card of node-a that nobody else is on, and claims addresses there."""
-    node, guest = lab["node-a"], lab["guest-a"]
-    node.sh("for i in all vif1.0; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done; "
-            "ip link set vif1.0 nomaster; ip address add 10.7.7.1/24 dev vif1.0; "
-            "ip address add 2001:db8:7::1/64 dev vif1.0 nodad")
-    guest.sh("ip address flush dev eth0 scope global; ip address add 10.7.7.2/24 dev eth0; "
-             "ip route add default via 10.7.7.1; ip address add 2001:db8:7::2/64 dev eth0 nodad; "
-             "ip route replace default via 2001:db8:7::1")
-    has(guest, *addresses)
-    route(node, addresses, ("10.7.7.2", "2001:db8:7::2"))
-    until(lambda: guest.probe("10.7.7.1", SSH) == guest.probe("2001:db8:7::1", SSH) == "open", "the card is in use")
-
-
-def assert_refused_and_open(lab: Lab, host: Host, packet_filter: str, rules: str, targets: tuple[str, str]) -> None:
-    """A stranger is answered as where nothing listens; but what was open before stays open, a stranger's, too."""
-    for name in ("outsider", "admin"):
-        for target in targets:
-            assert lab[name].ask(do="hold", address=target, port=SSH)["alive"]
-    apply(host, packet_filter, rules)
-    for target in targets:
-        assert lab["outsider"].ask(do="refusal", address=target, port=SSH)["refusal"] == "reset"
-    assert lab["outsider"].ask(do="alive")["alive"] and lab["admin"].ask(do="alive")["alive"]
-
-
-def assert_past_domain_0s_firewall(lab: Lab, packet_filter: str, attacks: Probes, wanted: Probes) -> None:
-    """What the rules on node-a admit, Domain-0's firewall lets in, too, though it knows other administrators.
-
-    So it is with a login from before, which is no connection that the firewall has seen begin.
-    """
-    node = lab["node-a"]
-    node.sh("for command in iptables ip6tables; do $command -D INPUT -j ACCEPT; done")  # of accept_before
-    node.sh("sed -i 's,198.51.100.0/24,192.0.2.0/24,; s,2001:db8:a::/64,2001:db8:b::/64,' domain-0/firewall.*")
-    apply(node, packet_filter, "domain-0/firewall")
-    assert lab["admin"].ask(do="alive")["alive"]
-    succeed(wanted, "with Domain-0's firewall: ")
-    fail(attacks, "with Domain-0's firewall: ")
+def know_other_administrators(lab: Lab) -> None:
+    """Domain-0's firewall on node-a will know other administrators than these, one of whom is logged in already: that
+    is no connection that it has seen begin."""
+    lab["node-a"].sh("sed -i 's,198.51.100.0/24,192.0.2.0/24,; s,2001:db8:a::/64,2001:db8:b::/64,' domain-0/firewall.*")
 
 
 def test_isolated_management_network(make_lab, packet_filter):
     """By the node's own address, and by its management address, to which the outsider and the guest have a route."""
     lab = make_lab(ISOLATED, iptables_of(packet_filter))
     node, other, outsider = lab["node-a"], lab["node-b"], lab["outsider"]
-    outside, management = ("203.0.113.11", "2001:db8:2::11"), ("192.168.1.1", "2001:db8:1::1")
+    outside = ("203.0.113.11", "2001:db8:2::11")
     rules = f"{ISOLATED}/ssh"
     for port in (SSH, ANOTHER, 8002):
         node.listen(port)
     outsider.listen(SSH)
     accept_before(node)
-    for name in ("outsider", "guest-a"):
-        route(lab[name], management, outside)
-    # The outsider answers for addresses of the management network, and the node's way back leads there.
-    node.sh("for i in all xenbr0; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done")
-    forged = ("192.168.1.77", "2001:db8:1::77")
-    has(outsider, *forged)
-    route(node, forged, (outsider.address(4), outsider.address(6)))
+    forged = claim_management(lab, outside)
     # By the management card, too, a source of neither network is none; an administrator may come by any card.
     by_the_card = ("198.51.100.201", "2001:db8:a:0:8000::c9")
-    for addresses in (BESIDE, LAST, by_the_card):
-        has(other, *addresses)
-        route(node, addresses, ("192.168.1.2", "2001:db8:1::2"))
+    claim_beside_and_last(lab, by_the_card)
     beside, admitted = administrators(lab, outside)
 
-    attacks = (probes(lab, ("outsider", "guest-a"), outside + management, SSH) | claiming(outsider, forged, management)
-               | claiming(other, BESIDE, management) | beside)
-    wanted = (probes(lab, ["node-b"], management, SSH) | claiming(other, LAST + by_the_card, management) | admitted
+    attacks = (probes(lab, ("outsider", "guest-a"), outside + NODE_A, SSH) | claiming(outsider, forged, NODE_A)
+               | claiming(other, BESIDE, NODE_A) | beside)
+    wanted = (probes(lab, ["node-b"], NODE_A, SSH) | claiming(other, LAST + by_the_card, NODE_A) | admitted
               | itself(node) | probes(lab, ["node-a"], ("203.0.113.66", "2001:db8:2::66"), SSH))
     rest = probes(lab, ["outsider"], outside, ANOTHER, 8002)  # which is open but for Domain-0's firewall
     assert_cycle([node], lambda: apply(node, packet_filter, rules), lambda: undo(node, packet_filter, rules),
                  attacks, wanted | rest)
-    assert_refused_and_open(lab, node, packet_filter, rules, outside)
-    assert_past_domain_0s_firewall(lab, packet_filter, attacks | rest, wanted)
-
-
-NODE_A, NODE_B = ("192.168.1.1", "2001:db8:1::1"), ("192.168.1.2", "2001:db8:1::2")
-FAR = ("192.77.8.9", "2001:db8:e::9")
+    assert_refused_and_open(lab, STRANGER_AND_ADMINISTRATOR, node, packet_filter, rules, outside, SSH)
+    know_other_administrators(lab)
+    assert_past_domain_0s_firewall(node, packet_filter, attacks | rest, wanted)
+    assert lab["admin"].ask(do="alive")["alive"]
 
 
 def cluster(lab: Lab) -> Lab:
@@ -143,10 +96,7 @@ def cluster(lab: Lab) -> Lab:
     for name in ("node-a", "node-b", "guest-a", "border", "distant", "admin"):
         lab[name].listen(SSH)
     lab["node-a"].listen(ANOTHER)
-    for addresses in (FURTHER, FURTHER_LAST):
-        has(lab["node-a"], *addresses)
-        for name in ("node-b", "guest-a"):
-            route(lab[name], addresses, NODE_A)
+    further_addresses(lab)
     return lab
 
 
@@ -157,9 +107,7 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
     node, other = lab["node-a"], lab["node-b"]
     rules = f"{SUBNET}/ssh"
     accept_before(node)
-    for addresses in (BESIDE, LAST):
-        has(other, *addresses)
-        route(node, addresses, NODE_B)
+    claim_beside_and_last(lab)
     claimed = ("192.168.1.99", "2001:db8:1::99")
     a_card_of_its_own(lab, claimed)
     # An administrator's address, claimed by a neighbour to get to an address that the rules of the bridge do not know.
@@ -176,42 +124,30 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
     rest = probes(lab, ["outsider"], NODE_A, ANOTHER)
     assert_cycle([node], lambda: apply(node, packet_filter, rules), lambda: undo(node, packet_filter, rules),
                  attacks, wanted | rest)
-    assert_refused_and_open(lab, node, packet_filter, rules, NODE_A)
-    assert_past_domain_0s_firewall(lab, packet_filter, attacks | rest, wanted)
+    assert_refused_and_open(lab, STRANGER_AND_ADMINISTRATOR, node, packet_filter, rules, NODE_A, SSH)
+    know_other_administrators(lab)
+    assert_past_domain_0s_firewall(node, packet_filter, attacks | rest, wanted)
+    assert lab["admin"].ask(do="alive")["alive"]
 
 
 def test_subnet_behind_a_firewall_guests(make_lab):
     """By the port of the bridge: whatever a guest claims, and whatever tags it puts before it."""
     lab = cluster(make_lab(SUBNET))
     node, other, guest, distant = lab["node-a"], lab["node-b"], lab["guest-a"], lab["distant"]
-    numbers = itertools.count(70)
-    mac = node.mac("xenbr0")
     node.listen(8002)
     # Beside the subnet, and on the way out.
     has(distant, *BESIDE)
     route(lab["router"], BESIDE, FAR)
 
-    def syn(tags: list[int], sender: Host = guest, interface: str = "eth0", source: str = "192.168.1."):
-        def probe() -> str:
-            claimed = f"{source}{next(numbers)}"
-            node.sh(f"ip neigh replace {claimed} lladdr 02:00:00:00:00:01 dev xenbr0; "
-                    f"ip route replace {claimed} dev xenbr0")  # nobody else is asked
-            frame = dict(do="syn_in_frame", interface=interface, mac=mac, source=claimed, address=NODE_A[0])
-            sender.ask(**frame, port=SSH, tags=tags)
-            # A frame of ours that passes marks the end: what was sent before it has arrived before it.
-            sender.ask(**frame, port=8002, tags=[])
-            until(lambda: node.half_open(8002, claimed), "the mark has arrived")
-            return "open" if node.half_open(SSH, claimed) else "filtered"
-        return probe
-
+    syn = syns_in_frames(node, 8002)
     by_the_wire = f"{node.link_local('xenbr0')}%eth0"
     attacks = probes(lab, ["guest-a"], (*NODE_A, *NODE_B, *FURTHER_LAST, by_the_wire), SSH) | {
-        str(tags): syn(tags) for tags in ([], [0x8100], [0x8100, 0x8100], [0x88A8, 0x8100])} | {
-        "as an administrator": syn([], source="198.51.100.")}
+        str(tags): syn(guest, tags, SSH) for tags in ([], [0x8100], [0x8100, 0x8100], [0x88A8, 0x8100])} | {
+        "as an administrator": syn(guest, [], SSH, source="198.51.100.")}
     wanted = (probes(lab, ["node-b", "admin"], NODE_A, SSH) | probes(lab, ["node-a"], NODE_B, SSH)
               | probes(lab, ["guest-a"], FAR + BESIDE, SSH) | probes(lab, ["guest-a"], NODE_A, ANOTHER)
               | probes(lab, ["node-a", "node-b", "admin"], (guest.address(4), guest.address(6)), SSH)
-              | {"tagged, from another node": syn([0x8100], other, "xenbr0")})
+              | {"tagged, from another node": syn(other, [0x8100], SSH, "xenbr0")})
     assert_cycle([node], lambda: apply_nft(node, GUESTS), lambda: undo_nft(node, GUESTS), attacks, wanted)
 
     assert guest.ask(do="hold", address=NODE_A[0], port=SSH)["alive"]
@@ -229,16 +165,9 @@ def test_subnet_behind_a_firewall_guests(make_lab):
 def test_subnet_behind_a_firewall_border(make_lab, packet_filter):
     """From outside, the administrators reach port 22 of nodes and guests, and nobody else."""
     lab = cluster(make_lab(SUBNET, iptables_of(packet_filter)))
-    border, other, outsider, guest = lab["border"], lab["node-b"], lab["outsider"], lab["guest-a"]
+    border, guest = lab["border"], lab["guest-a"]
     accept_before(border)
-    # By way of the border and back into the same network: a node to an address of another, outside to outside.
-    for host in (other, outsider):
-        host.sh("for i in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 > $i; done")
-    back_in = ("192.168.1.201", "2001:db8:1::c9")
-    has(lab["node-a"], *back_in)
-    route(border, back_in, NODE_A)
-    route(other, back_in, ("192.168.1.254", "2001:db8:1::fe"))
-    route(outsider, ("198.51.100.10", "2001:db8:a::10"), ("203.0.113.254", "2001:db8:2::fe"))
+    back_in = ways_by_the_border(lab)
     beside, admitted = administrators(lab, NODE_A)
 
     inside = NODE_A + NODE_B + (guest.address(4), guest.address(6))
@@ -250,7 +179,7 @@ def test_subnet_behind_a_firewall_border(make_lab, packet_filter):
               | probes(lab, ["outsider"], NODE_A, ANOTHER))
     assert_cycle([border], lambda: apply(border, packet_filter, BORDER), lambda: undo(border, packet_filter, BORDER),
                  attacks, wanted)
-    assert_refused_and_open(lab, border, packet_filter, BORDER, NODE_A)
+    assert_refused_and_open(lab, STRANGER_AND_ADMINISTRATOR, border, packet_filter, BORDER, NODE_A, SSH)
     # Beside the border's other rules.
     apply(border, packet_filter, f"{SUBNET}/border")
     succeed(wanted)
@@ -268,10 +197,7 @@ def test_untrusted_subnet(make_lab, packet_filter):
         host.listen(SSH)
     node.listen(ANOTHER)
     accept_before(node)
-    # Right beside the nodes' addresses.
-    neighbours = ("203.0.113.10", "203.0.113.13", "2001:db8:2::10", "2001:db8:2::13")
-    outsider.sh("\n".join(f"ip address add {address}/{64 if ':' in address else 24} dev eth0"
-                          + (" nodad" if ":" in address else "") for address in neighbours))
+    neighbours = claim_beside_the_nodes(outsider)
     beside, admitted = administrators(lab, node_a)
 
     def on_both(act) -> None:
@@ -284,9 +210,11 @@ def test_untrusted_subnet(make_lab, packet_filter):
               | probes(lab, ["node-a"], (outsider.address(4), outsider.address(6)), SSH))
     rest = probes(lab, ["outsider"], node_a, ANOTHER)
     assert_cycle([node, other], lambda: on_both(apply), lambda: on_both(undo), attacks, wanted | rest)
-    assert_refused_and_open(lab, node, packet_filter, rules, node_a)
+    assert_refused_and_open(lab, STRANGER_AND_ADMINISTRATOR, node, packet_filter, rules, node_a, SSH)
     apply(other, packet_filter, rules)
-    assert_past_domain_0s_firewall(lab, packet_filter, attacks | rest, wanted)
+    know_other_administrators(lab)
+    assert_past_domain_0s_firewall(node, packet_filter, attacks | rest, wanted)
+    assert lab["admin"].ask(do="alive")["alive"]
     undo(node, packet_filter, "domain-0/firewall")
 
     # On the nodes' own network nobody can tell whose an address is.
