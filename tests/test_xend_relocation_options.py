@@ -57,7 +57,7 @@ def test_a_row(lab: Lab, config: str, heading: str, outcome: nodes.entry):
     words = outcome.astext()
     said = [literal.astext() for literal in outcome.findall(nodes.literal)]
     try:
-        sockets = node.ask(do="tcp_listeners")["sockets"]
+        sockets = node.tcp_listeners()
         if "does not start" in words:
             assert started["status"] == 1 and not sockets
             return

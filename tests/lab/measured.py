@@ -132,4 +132,4 @@ class Measured(Lab):
 
     def sockets(self) -> list[str]:
         """The TCP sockets that listen on dom0."""
-        return self["dom0"].ask(do="tcp_listeners")["sockets"]
+        return self["dom0"].tcp_listeners()

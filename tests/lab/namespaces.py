@@ -433,6 +433,10 @@ class Host:
         """The Ethernet address of an interface of this host."""
         return json.loads(self.run("ip", "-j", "link", "show", "dev", interface).stdout)[0]["address"]
 
+    def tcp_listeners(self) -> list[str]:
+        """The TCP sockets that listen on this host, as ADDRESS:PORT."""
+        return self.ask(do="tcp_listeners")["sockets"]
+
     def half_open(self, port: int, peer: str) -> bool:
         """Whether a SYN from ``peer`` has come to a listening port and been answered."""
         return bool(self.run("ss", "-Htn", "state", "syn-recv", f"sport = :{port} and dst [{peer}]").stdout)

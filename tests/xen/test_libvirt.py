@@ -31,10 +31,6 @@ def control(node: str) -> str:
     return f"xen+ssh://{MANAGEMENT[node]}/system"
 
 
-def listeners(node: Host) -> set[str]:
-    return set(node.ask(do="tcp_listeners")["sockets"])
-
-
 @contextmanager
 def listening(node: Host) -> Iterator[set[str]]:
     """What is seen to listen on a node meanwhile, besides sshd."""
@@ -43,7 +39,7 @@ def listening(node: Host) -> Iterator[set[str]]:
 
     def watch() -> None:
         while not ended.is_set():
-            seen.update(listeners(node) - SSHD)
+            seen.update(set(node.tcp_listeners()) - SSHD)
     thread = threading.Thread(target=watch)
     thread.start()
     try:
@@ -60,7 +56,7 @@ def test_the_network_the_port_and_the_memory(start_cluster, xen):
     lab = start_cluster(SCENARIO, xen)
     a, b, outsider = lab["node-a"], lab["node-b"], lab["outsider"]
     libvirt.start(a, b)
-    assert listeners(a) == listeners(b) == SSHD
+    assert set(a.tcp_listeners()) == set(b.tcp_listeners()) == SSHD
     guest = Domain("h1")
     guest.create(a)
     before = guest.next_line(a)
@@ -90,7 +86,7 @@ def test_the_network_the_port_and_the_memory(start_cluster, xen):
     assert done.returncode != 0 and "Connection refused" in done.stderr, done
     assert not clear
     runs_on(guest, b, a, before)
-    left_open = listeners(a) - SSHD
+    left_open = set(a.tcp_listeners()) - SSHD
     assert left_open == seen == {f"{OUTSIDE['node-a']}:49152"}
     apply(a, FILTERS[xen], f"{SCENARIO}/libvirt")
     assert outsider.probe(OUTSIDE["node-a"], 49152) == "refused"
@@ -106,7 +102,7 @@ def test_the_network_the_port_and_the_memory(start_cluster, xen):
 
     apply(a, FILTERS[xen], f"{SCENARIO}/libvirt")
     libvirt.restart(a, b)
-    assert listeners(a) == SSHD
+    assert set(a.tcp_listeners()) == SSHD
     done, _, clear, seen = migrate(b, a, "--migrateuri", f"tcp://{MANAGEMENT['node-a']}")
     assert done.returncode == 0, done
     assert (clear, seen) == ({"management"}, {f"{MANAGEMENT['node-a']}:49152"})
@@ -171,7 +167,7 @@ def test_control_over_tls_and_the_data_in_it(start_cluster, xen):
     tls = f"xen+tls://{address}/system"
     certify(lab)
     libvirt.start(a, b, options="--listen")
-    assert listeners(b) - SSHD == {"0.0.0.0:16514", ":::16514"}
+    assert set(b.tcp_listeners()) - SSHD == {"0.0.0.0:16514", ":::16514"}
     assert outsider.probe(address, 16514) == "open"
     for node in (a, b):
         apply(node, FILTERS[xen], f"{UNTRUSTED}/libvirt")

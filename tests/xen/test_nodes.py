@@ -16,7 +16,7 @@ def test_a_fresh_node(start_cluster, xen):
         major, minor = xen.split(".")
         assert [line.split()[-1] for line in info.splitlines()
                 if line.startswith(("xen_major", "xen_minor"))] == [major, minor]
-        assert {socket.rpartition(":")[2] for socket in lab[name].ask(do="tcp_listeners")["sockets"]} == {"22"}
+        assert {socket.rpartition(":")[2] for socket in lab[name].tcp_listeners()} == {"22"}
     ports = {port: verdicts({f"{host} -> {address}": (lambda host=host, address=address, port=port:
                                                       lab[host].probe(address, port))
                              for host, address in (("outsider", "203.0.113.11"), ("outsider", "2001:db8:2::11"),

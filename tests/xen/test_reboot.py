@@ -261,7 +261,7 @@ def test_no_open_moment(start, scenario):
 
 def tls_listeners(node: Node) -> set[str]:
     """Where libvirt's port for TLS is open."""
-    return {socket for socket in node.ask(do="tcp_listeners")["sockets"] if socket.endswith(":16514")}
+    return {socket for socket in node.tcp_listeners() if socket.endswith(":16514")}
 
 
 def a_guest_is_shut_out(node: Node) -> None:

@@ -29,7 +29,7 @@ NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
 def listeners(node: Host) -> set[str]:
-    return {socket for socket in node.ask(do="tcp_listeners")["sockets"] if not socket.endswith(":22")}
+    return {socket for socket in node.tcp_listeners() if not socket.endswith(":22")}
 
 
 def test_the_screen_of_a_guest(start_cluster, xen):
