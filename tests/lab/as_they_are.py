@@ -45,7 +45,7 @@ def clear(host: Host) -> None:
         host.run("xtables-legacy-multi", f"{family}-restore", input=EMPTY)
 
 
-def _table(chains: str, rules: list[str], table: str = "filter") -> str:
+def table(chains: str, rules: list[str], table: str = "filter") -> str:
     """A table as iptables-restore reads it. ``chains``: built-in ones with their policy, and own ones with a dash."""
     words = chains.split()
     heads = [f":{name} {policy} [0:0]" for name, policy in zip(words[::2], words[1::2])]
@@ -53,8 +53,8 @@ def _table(chains: str, rules: list[str], table: str = "filter") -> str:
 
 
 #: No rule, and the policies of a new host.
-EMPTY = (_table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT", [])
-         + _table("PREROUTING ACCEPT INPUT ACCEPT OUTPUT ACCEPT POSTROUTING ACCEPT", [], "nat"))
+EMPTY = (table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT", [])
+         + table("PREROUTING ACCEPT INPUT ACCEPT OUTPUT ACCEPT POSTROUTING ACCEPT", [], "nat"))
 #: The words that differ between the families: of ICMP, and of a refusal.
 FAMILIES = {"iptables": ("icmp", "icmp-host-prohibited"), "ip6tables": ("ipv6-icmp", "icmp6-adm-prohibited")}
 
@@ -63,13 +63,13 @@ def _in_both_back_ends() -> tuple[tuple[str, str], ...]:
     """Each is asked about each packet; what one accepts, the other may still refuse."""
     rules = [f"-A INPUT -p tcp --dport {port} -j ACCEPT" for port in OPEN]
     rules += ["-A INPUT -p udp --dport 111 -j DROP", "-A FORWARD -p udp --dport 111 -j DROP"]
-    text = _table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT", rules)
+    text = table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT", rules)
     return tuple((f"{multi} {family}-restore", text) for multi in BACK_ENDS.values() for family in FAMILIES)
 
 
 def _distribution() -> tuple[tuple[str, str], ...]:
     """As iptables-services has it: a list of what is admitted, and a last rule that refuses the rest."""
-    return tuple((f"{family}-restore", _table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT", [
+    return tuple((f"{family}-restore", table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT", [
         "-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT",
         f"-A INPUT -p {icmp} -j ACCEPT",
         "-A INPUT -i lo -j ACCEPT",
@@ -98,7 +98,7 @@ def _ufw() -> tuple[tuple[str, str], ...]:
                   f"-A {ufw}-reject-input -j REJECT",
                   f"-A {ufw}-track-output -p tcp -m conntrack --ctstate NEW -j ACCEPT",
                   f"-A {ufw}-track-output -p udp -m conntrack --ctstate NEW -j ACCEPT"]
-        loads.append((f"{family}-restore", _table(chains, rules)))
+        loads.append((f"{family}-restore", table(chains, rules)))
     return tuple(loads)
 
 
@@ -157,12 +157,12 @@ FIREWALLD_ADMIT = """
 """
 
 # Docker 20.10 with its one network and no container. By default it does nothing over IPv6.
-DOCKER = _table("DOCKER -", [
+DOCKER = table("DOCKER -", [
     "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
     "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
     "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
     "-A DOCKER -i docker0 -j RETURN",
-], "nat") + _table("FORWARD DROP DOCKER - DOCKER-USER - DOCKER-ISOLATION-STAGE-1 - DOCKER-ISOLATION-STAGE-2 -", [
+], "nat") + table("FORWARD DROP DOCKER - DOCKER-USER - DOCKER-ISOLATION-STAGE-1 - DOCKER-ISOLATION-STAGE-2 -", [
     # In front of what is there, as at each of its starts.
     "-I FORWARD -i docker0 -o docker0 -j ACCEPT",
     "-I FORWARD -i docker0 ! -o docker0 -j ACCEPT",

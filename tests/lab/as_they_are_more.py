@@ -7,14 +7,14 @@ XCP-ng's that of /etc/sysconfig/iptables of 8.2, libvirt's that of its default n
 """
 from __future__ import annotations
 
-from tests.lab.as_they_are import FAMILIES, Rules, _table
+from tests.lab.as_they_are import FAMILIES, Rules, table
 
 BANNED = {"iptables": [f"198.51.100.{n}/32" for n in (7, 23, 66)],
           "ip6tables": [f"2001:db8:a::{n}/128" for n in (7, 23, 66)]}
 
 
 def _fail2ban() -> tuple[tuple[str, str], ...]:
-    return tuple((f"{family}-restore", _table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT f2b-sshd -", [
+    return tuple((f"{family}-restore", table("INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT f2b-sshd -", [
         "-A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd",
         *(f"-A f2b-sshd -s {address} -j REJECT --reject-with {icmp}-port-unreachable" for address in BANNED[family]),
         "-A f2b-sshd -j RETURN",
@@ -43,7 +43,7 @@ table inet f2b-table {
 def _xcp_ng() -> tuple[tuple[str, str], ...]:
     """XAPI's chain is empty until a feature asks for it; the card xenapi is the host's internal one."""
     chain = "-A RH-Firewall-1-INPUT"
-    return tuple((f"{family}-restore", _table(
+    return tuple((f"{family}-restore", table(
         "INPUT ACCEPT FORWARD ACCEPT OUTPUT ACCEPT RH-Firewall-1-INPUT - xapi-INPUT -", [
             "-A INPUT -p gre -j ACCEPT",
             "-A INPUT -j xapi-INPUT",
@@ -61,15 +61,15 @@ def _xcp_ng() -> tuple[tuple[str, str], ...]:
         ])) for family, (icmp, prohibited) in FAMILIES.items())
 
 
-LIBVIRT = _table("LIBVIRT_PRT -", [
+LIBVIRT = table("LIBVIRT_PRT -", [
     "-A POSTROUTING -j LIBVIRT_PRT",
     "-A LIBVIRT_PRT -o virbr0 -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill",
-], "mangle") + _table("LIBVIRT_PRT -", [
+], "mangle") + table("LIBVIRT_PRT -", [
     "-A POSTROUTING -j LIBVIRT_PRT",
     "-A LIBVIRT_PRT -s 192.168.122.0/24 -d 224.0.0.0/24 -j RETURN",
     "-A LIBVIRT_PRT -s 192.168.122.0/24 ! -d 192.168.122.0/24 -p tcp -j MASQUERADE --to-ports 1024-65535",
     "-A LIBVIRT_PRT -s 192.168.122.0/24 ! -d 192.168.122.0/24 -j MASQUERADE",
-], "nat") + _table("LIBVIRT_INP - LIBVIRT_OUT - LIBVIRT_FWO - LIBVIRT_FWI - LIBVIRT_FWX -", [
+], "nat") + table("LIBVIRT_INP - LIBVIRT_OUT - LIBVIRT_FWO - LIBVIRT_FWI - LIBVIRT_FWX -", [
     "-A INPUT -j LIBVIRT_INP",
     "-A FORWARD -j LIBVIRT_FWX",
     "-A FORWARD -j LIBVIRT_FWI",

@@ -154,8 +154,6 @@ def _check(topology: Topology) -> None:
                     raise TopologyError(f"{where}: {error}") from error
                 if not inside:
                     raise TopologyError(f"{where}: {address} is not in the network {network.name}")
-
-
     for path in topology.paths:
         for name in filter(None, (path.source, path.target, path.stopped_by)):
             if name not in topology.hosts:

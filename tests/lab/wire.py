@@ -25,8 +25,6 @@ BETWEEN = """
     echo 0 >"neigh/$1/proxy_delay"
     echo 1 >"conf/$1/proxy_arp_pvlan"
 """
-
-
 #: Bytes before all frames in a file of tcpdump, before each, and of a frame before its packet.
 FILE_HEAD, FRAME_HEAD, ETHERNET_HEAD = 24, 16, 14
 #: Sends a text to everybody on a network, in a frame of a type that nobody knows (IEEE's, for experiments).
@@ -61,7 +59,6 @@ class Capture:
         self._process.terminate()
         self._reader.join()
         self._process.wait()
-
 
     def sent_to(self, port: int) -> bytes:
         """What a TCP connection to that port has carried, over IPv4; there was one, and no frame of it is missing."""
