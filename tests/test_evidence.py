@@ -147,6 +147,9 @@ def test_a_page_is_read_again_when_an_example_changes(make, tmp_path: Path):
     ("ls domain-0 /etc/hosts ../conf.py", []),
     ("install -m 755 domain-0/xl-receive.sh /usr/local/sbin/xl-receive", ["domain-0/xl-receive.sh"]),
     ("install -d -m 700 /etc/xen/migration", []),
+    ("cat domain-0/libvirtd.conf >>/etc/libvirt/libvirtd.conf", ["domain-0/libvirtd.conf"]),
+    ("cat domain-0/libvirtd.conf", []),
+    ("true # cat domain-0/libvirtd.conf >>/etc/libvirt/libvirtd.conf", []),
 ])
 def test_the_files_that_a_command_uses(command: str, used: list[str]):
     block = CodeBlock("transcript", "console", f"root@node-a# {command}", "page.md", 1)
@@ -165,6 +168,7 @@ def test_the_files_that_a_command_uses(command: str, used: list[str]):
     ("nc -l \\\n  80", ["nc -l 80"]),
     ("ls a # rm b", ["ls a"]),
     ("echo 'no end", ["echo 'no end"]),
+    ("pid=$(cat f); LANG=C ls a=b", ["cat f", "ls a=b"]),
 ])
 def test_the_commands_that_a_line_is_made_of(text: str, commands: list[str]):
     assert pages.simple_commands(text) == commands

@@ -8,9 +8,9 @@ changes, rather too early than too late.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -149,8 +149,9 @@ def examples_of(block: CodeBlock) -> list[Path]:
     not applied.
     """
     found: list[str] = []
-    for simple in pages.simple_commands_of(block):
-        match simple.split(" "):
+    for words in itertools.chain.from_iterable(
+            pages.commands_in_words(command.text) for command in pages.commands(block)):
+        match [word for word in words if word.startswith(">>") or not pages.REDIRECTION.match(word)]:
             case ["nft", *words] if "-f" in words and "-c" not in words:
                 found += words
             case ["sh", "iptables.sh", "apply", name]:
@@ -161,7 +162,7 @@ def examples_of(block: CodeBlock) -> list[Path]:
                 found.append(name)
             case ["install", *_, name, _]:
                 found.append(name)
-    for command in pages.commands(block):
-        found += re.findall(r"\bcat (\S+) >>", command.text)
+            case ["cat", name, to] if to.startswith(">>"):
+                found.append(name)
     here = [EXAMPLES / name for name in dict.fromkeys(found) if not name.startswith(("/", "."))]
     return [path for path in here if path.is_file()]

@@ -23,6 +23,7 @@ ON_XEN = {f"xen-{version}": version for version in RELEASES}
 SHELLS = {"#": "root", "$": "user"}
 #: The words of the shell before which or after which a command begins.
 RESERVED = ("then", "do", "done", "else", "fi", "if", "until", "while", "!", "{", "}")
+REDIRECTION = re.compile(r"\d*[<>]")
 HERE_DOCUMENT = re.compile(r"(?<!<)<<-?\s*([\"']?)(\w+)\1")
 DELIMITER = "EOF"
 
@@ -146,9 +147,16 @@ def _further_lines(command: Command, lines: Iterator[tuple[int, str]]) -> Iterat
             return
 
 
-@functools.cache
 def simple_commands(text: str) -> list[str]:
-    """The commands that a line of shell is made of, each without its redirections and with single spaces."""
+    """The commands that a line of shell is made of, each with single spaces, and without its redirections and the
+    variables that are set before it."""
+    return [" ".join(words) for command in commands_in_words(text)
+            if (words := [word for word in command if not REDIRECTION.match(word)]) and words[0] not in ("for", "case")]
+
+
+@functools.cache
+def commands_in_words(text: str) -> list[list[str]]:
+    """The commands that a line of shell is made of, in words, of which a redirection is one."""
     text = re.sub(r"(<<-?\s*'?EOF'?.*)(?s:.*?)^\s*EOF$", r"\1", text, flags=re.MULTILINE)
     text = re.sub(r"(^|\s)#.*", "", text)
     text = re.sub(r"\d*[<>]&\d", " ", text.replace("\\\n", " ").replace("\n", " ; "))
@@ -158,14 +166,14 @@ def simple_commands(text: str) -> list[str]:
     try:
         words = list(lexer)
     except ValueError:  # a quotation without an end, of which bash will say more
-        return [text]
+        return [[text]]
     commands: list[list[str]] = [[]]
     for word in words:
         if re.fullmatch(r"[;&|()]+", word) or (not commands[-1] and word in RESERVED):
             commands.append([])
-        elif not re.match(r"\d*[<>]", word):
+        elif commands[-1] or not re.match(r"\w+=", word):
             commands[-1].append(word)
-    return [" ".join(command) for command in commands if command and command[0] not in ("for", "case")]
+    return commands
 
 
 def simple_commands_of(block: CodeBlock) -> Iterator[str]:
