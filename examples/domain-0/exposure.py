@@ -350,8 +350,9 @@ class Cond:
 
     def located(self, found, end):
         """For which addresses of the peer it holds, before a negation."""
-        if len(found) == 1 and len(self.elements) == 1 and self.elements[0][0].mask is None:
-            return Where(self.elements[0][0].numbers)
+        numbers = self.whole()
+        if numbers is not None:
+            return Where(numbers)
         at = found.index(PEER)
         sure, perhaps, why = [], [], None
         for element in self.elements:
@@ -368,11 +369,25 @@ class Cond:
         return Where(sure, without(union(*perhaps), sure, end), why)
 
 
-class Unknown:
+class Setless:
+    """What conditions have in common that ask for no set of addresses."""
+
+    __slots__ = ()
+    needs = ()
+
+    def numbers(self, peer):
+        """No sets."""
+        return []
+
+    def whole(self):
+        """No set."""
+
+
+class Unknown(Setless):
     """A condition that cannot be told."""
 
     __slots__ = ("why",)
-    fields = needs = ()
+    fields = ()
 
     def __init__(self, why):
         self.why = why
@@ -381,37 +396,23 @@ class Unknown:
         """It is not told by an address either."""
         return False
 
-    def numbers(self, peer):
-        """It asks for none."""
-        return []
-
-    def whole(self):
-        """It asks for none."""
-
     def evaluate(self, values):
         """A Doubt, always."""
         return Doubt(self.why)
 
 
-class ReversePath:
+class ReversePath(Setless):
     """Whether the way back to the source of a packet is by the interface that it came in by; or, loose, by any."""
 
     __slots__ = ("loose", "negate")
-    fields, needs = ("iif",), ()
+    fields = ("iif",)
 
     def __init__(self, loose=False, negate=False):
         self.loose, self.negate = loose, negate
 
     def moving(self, peer):
-        """It differs from address to address."""
+        """It asks the routes, which differ from address to address."""
         return True
-
-    def numbers(self, peer):
-        """It asks the routes."""
-        return []
-
-    def whole(self):
-        """It asks the routes."""
 
     def evaluate(self, values):
         """A Where, or a Doubt for the way out, where this is asked of nobody."""
@@ -2020,17 +2021,14 @@ def decoded(data, name):
 
 def read_file(path):
     """The text of a plain file of a reasonable size."""
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise BadInput("%s: not a plain file" % show(path))
         if about.st_size > LARGEST:
             raise BadInput("%s: %s bytes; more than %s are no rule set of a host" % (
                 show(path), format(about.st_size, ","), format(LARGEST, ",")))
-        parts = []
-        for part in iter(lambda: file.read(1 << 20), b""):
-            parts.append(part)
-    return decoded(b"".join(parts), path)
+        return decoded(file.read(LARGEST + 1), path)
 
 
 def settings():
@@ -2483,6 +2481,8 @@ class Judge:
     def arrive(self, family, interface, bridge_port, number, port):
         """The Answer for one address and port of the host."""
         key = family, interface.name, bridge_port, number, port
+        if key in self.kept:
+            return self.kept[key]
         plain = [self.way(family, interface, bridge_port, number, port, sport, flags)
                  for sport, flags in self.filter.choices["in"]]
         answer = either(plain, END[family])
@@ -2493,7 +2493,8 @@ class Judge:
             if more:
                 answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [name],
                                 answer.walks + other.walks)
-        return self.kept.setdefault(key, self.led_here(answer, family, interface, bridge_port, number, port))
+        self.kept[key] = self.led_here(answer, family, interface, bridge_port, number, port)
+        return self.kept[key]
 
     def tricks(self, family, bridge_port):
         """Shapes of a packet that hide from rules what they ask for: (name, values that rules meet early, those that
