@@ -36,7 +36,8 @@ function choose(chosen) {
     const same = tabsOf(list).find((tab) => tab.textContent === label);
     if (same && list !== chosen.parentNode) select(same);
   });
-  window.scrollBy(0, chosen.getBoundingClientRect().top - before);
+  // At once: the pages scroll smoothly, and meanwhile the tab would be elsewhere.
+  window.scrollBy({ top: chosen.getBoundingClientRect().top - before, behavior: "instant" });
   const others = tabsOf(chosen.parentNode).map((tab) => tab.textContent);
   try {
     localStorage.setItem(KEPT, JSON.stringify([label, ...kept().filter((other) => !others.includes(other))]));

@@ -70,8 +70,7 @@ def test_the_tab_stays_under_the_mouse(visit):
     tab.scroll_into_view_if_needed()
     before = tab.bounding_box()["y"]
     tab.click()
-    # Some pixels of a tab that is 40 high: what is above may be of a fractional height.
-    assert abs(tab.bounding_box()["y"] - before) < 5
+    assert abs(tab.bounding_box()["y"] - before) < 2
 
 
 def inside() -> list[tuple[str, str]]:
