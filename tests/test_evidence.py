@@ -417,6 +417,15 @@ def test_the_account_of_a_run_that_does(change, unaccounted: list[str], counts: 
     assert str(result).endswith(f"{len(unaccounted)} unaccounted")
 
 
+def test_what_only_a_test_on_xen_tries_is_run_there():
+    name, test = "isolated-management-network/libvirtd-tls-listen.conf", "tests/xen/test_reboot.py::test_no_open_moment"
+    blocks = {NAME: [CodeBlock("example", "ini", "[Socket]", "a.md", 1, example=EXAMPLES / name)]}
+    assert accounts.account(blocks, outcomes()).counts == {"xen": 1}
+    done = outcomes()
+    done.tests[test] = "failed"
+    assert accounts.account(blocks, done).counts == {"failed": 1}
+
+
 def test_a_piece_of_no_kind_is_unaccounted():
     blocks = {NAME: [CodeBlock("", "sh", "rm x", "a.md", 1),
                      CodeBlock("mention", "console", "ip link", "a.md", 2, inline=True)]}

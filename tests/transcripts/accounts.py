@@ -52,7 +52,6 @@ def account(guide: Mapping[str, Sequence[CodeBlock]], outcomes: Outcomes) -> Acc
     result = Account()
     on_xen = {example for blocks in guide.values() for block in blocks if block.kind == "transcript" and block.xen
               for example in evidence.examples_of(block)}
-    on_xen |= {EXAMPLES / name for name in evidence.TESTED_ON_XEN}
     state = {id(block): _state(page, blocks, block, outcomes, on_xen)
              for page, blocks in guide.items() for block in blocks}
     mentioned: dict[str, list[str]] = {}
@@ -114,7 +113,7 @@ def _of_session(page: str, blocks: Sequence[CodeBlock], block: CodeBlock, packet
 
 
 def _of_tests(tests: Iterable[str], outcomes: Outcomes) -> str:
-    said = [outcomes.tests.get(test, "") for test in tests]
+    said = [outcomes.tests.get(test, "xen" if test.startswith("tests/xen/") else "") for test in tests]
     return _worst("run" if outcome == "passed" else outcome for outcome in said)
 
 
@@ -125,7 +124,7 @@ def _best(states: Iterable[str]) -> str:
 
 def _worst(states: Iterable[str]) -> str:
     found = set(states)
-    return next((state for state in ("", "failed", "skipped", "run") if state in found), "")
+    return next((state for state in ("", "failed", "skipped", "xen", "run") if state in found), "")
 
 
 def _number(block: CodeBlock) -> int:

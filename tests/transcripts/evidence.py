@@ -24,9 +24,8 @@ FILE = PROJECT / "build" / "evidence.json"
 #: Examples that no transcript can apply, since the hosts of the lab have no systemd, and the test that does.
 TESTED = {"domain-0/xen-rules.service":
           "tests/test_persistence.py::test_a_unit_of_our_own_loads_ours_and_leaves_others_alone",
-          "domain-0/exposure.schema.json": "tests/test_exposure.py::test_json_is_as_the_schema_says"}
-#: Those that a test on Xen nodes tries, whose blocks on the pages need systemd.
-TESTED_ON_XEN = ["isolated-management-network/libvirtd-tls-listen.conf"]
+          "domain-0/exposure.schema.json": "tests/test_exposure.py::test_json_is_as_the_schema_says",
+          "isolated-management-network/libvirtd-tls-listen.conf": "tests/xen/test_reboot.py::test_no_open_moment"}
 
 
 @dataclass
