@@ -152,7 +152,7 @@ def test_the_settings_hold_without_the_keys_restrictions(make_lab, needs_sshd):
     sender.sh("ssh-keygen -q -t ed25519 -N '' -f /run/other")
     target = f"relocation@{NODE_B}"
 
-    everything = sender.sh("ssh-agent sh -c 'ssh-add -q /run/other; DISPLAY=:0 exec ssh \"$@\"' "
+    everything = sender.sh("ssh-agent -a /run/agent sh -c 'ssh-add -q /run/other; DISPLAY=:0 exec ssh \"$@\"' "
                            f"sh {' '.join(SSH[1:])} -o ForwardAgent=yes -o ForwardX11=yes -o ForwardX11Trusted=yes "
                            f"{target} echo in", check=False)
     assert everything.returncode == 1 and "in" not in everything.stdout.split(), everything.stderr

@@ -124,7 +124,9 @@ def login(lab: Lab, *arguments: str, program: str = "ssh", input: str | None = N
 
     A question would be answered by a program that says that it was asked.
     """
-    before = ["ssh-agent", "sh", "-c", 'ssh-add -q /etc/xen/other-key; exec "$@"', "sh"] if agent else []
+    # Its own /tmp/ssh-… would stay on this machine: a lab ends before an agent sees that its command did.
+    agent_of = 'exec ssh-agent -a /run/agent.$$ sh -c \'ssh-add -q /etc/xen/other-key; exec "$@"\' sh "$@"'
+    before = ["sh", "-c", agent_of, "sh"] if agent else []
     return lab["node-a"].run("env", "DISPLAY=:0", "SSH_ASKPASS=/run/ask", "SSH_ASKPASS_REQUIRE=force",
                              *before, program, *arguments, input=input, check=False)
 
