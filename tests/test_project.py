@@ -220,8 +220,8 @@ def test_a_tag_builds_every_format() -> None:
     assert commands.index("sudo .ci/run") < commands.index("sudo make dist")
     assert "gh release create" in commands[-1] and "build/dist/*" in commands[-1]
     recipe = (ROOT / "Makefile").read_text().partition("\ndist:")[2].partition("\n\n")[0]
-    for part in (" html pdf man epub ", "$(PDF)", "$(EPUB)", "examples.tar.gz", "build/*.json", "packed,html", "packed,man",
-                 "SHA256SUMS"):
+    for part in (" html pdf man epub ", "$(PDF)", "$(EPUB)", "examples.tar.gz", "build/*.json", "packed,html",
+                 "packed,man", "SHA256SUMS"):
         assert part in recipe, part
 
 
