@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
+import subprocess
 import time
 
 import pytest
@@ -174,6 +177,40 @@ def test_a_router_is_found(start, packet_filter):
     assert learnt()
     apply(node, packet_filter, FIREWALL)
     assert learnt()
+
+
+def test_a_redirect_about_a_connection_is_taken_until_that_is_switched_off(make_lab, packet_filter):
+    """It comes from the outsider, in the router's name, and leads to the outsider. Both settings count."""
+    lab = make_lab("domain-0", iptables_of(packet_filter))
+    node, admin = lab["node-a"], "198.51.100.10"
+    node.ask(do="hear")
+    lab["admin"].ask(do="listen_udp", address="::", port=4500)
+    apply(node, packet_filter, FIREWALL)
+    asked = node.popen("nc", "-up", "4500", admin, "4500", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    asked.stdin.write("?\n")
+    asked.stdin.flush()
+    assert asked.stdout.readline() == "?\n"
+
+    def udp(source: str, target: str, port: int) -> bytes:
+        ends = socket.inet_aton(source) + socket.inet_aton(target)
+        return struct.pack("!BBHHHBBH", 0x45, 0, 30, 1, 0, 64, 17, 0) + ends + struct.pack("!HHHH", port, port, 10, 0)
+
+    redirect = packets(lab, {"redirect": dict(
+        kind="icmp 5", source="203.0.113.1", hops=255,
+        body=(socket.inet_aton("203.0.113.66") + udp(NODE, admin, 4500)).hex())})
+
+    def redirected(settings: str = "") -> bool:
+        for setting in ("all", "xenbr0"):
+            node.run("sysctl", "-w", f"net.ipv4.conf.{setting}.accept_redirects={int(setting not in settings)}")
+        node.run("ip", "route", "flush", "cache")
+        node.probe("203.0.113.66", 22)  # a redirect to a neighbour who is not known yet only has the node look for him
+        assert verdicts(redirect) == {"redirect": "open"}  # related: the rules let it in
+        return "via 203.0.113.66" in node.run("ip", "route", "get", admin).stdout
+
+    assert redirected()
+    assert redirected("all") and redirected("xenbr0")
+    assert not redirected("all xenbr0")
+    assert redirected()
 
 
 def test_a_packet_of_no_connection_gets_no_answer(start, packet_filter):
