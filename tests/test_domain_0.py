@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.cycle import assert_cycle, assert_no_open_moment, fail, probes, succeed, verdicts
 from tests.lab.filters import apply, iptables_of, undo
-from tests.lab.namespaces import Lab
+from tests.lab.namespaces import PROJECT, Lab
 from tests.lab.packets import arriving
 from tests.lab.wait import until
 
@@ -301,3 +301,29 @@ def test_the_rules_survive_a_boot(make_lab, packet_filter):
         node.sh("iptables-restore < /etc/iptables/rules.v4 && ip6tables-restore < /etc/iptables/rules.v6")
     fail(attacks(lab))
     succeed(wanted(lab))
+
+
+def test_what_the_page_has_the_reader_add(make_lab):
+    """The lines for guests' services and for the nodes' ssh, put where the page says; its bridge is another here."""
+    lab = make_lab("isolated-management-network")
+    node, guest = lab["node-a"], lab["guest-a"]
+    page = (PROJECT / "source" / "considerations.md").read_text(encoding="utf-8")
+    lines = re.findall(r"`(iifname [^`]* accept)`", page)
+    assert len(lines) == 3
+    for port in (22, 53):
+        node.listen(port)
+    for port in (53, 67, 547):
+        node.ask(do="listen_udp", address="::", port=port)
+    added = {f"guest-a -> {address} {port}, UDP": lambda address=address, port=port: guest.ask(
+                 do="datagram", address=address, port=port)["verdict"]
+             for address in (NODE, NODE6) for port in (53, 67, 547)}
+    added |= probes(lab, ["guest-a"], [NODE, NODE6], 53) | probes(lab, ["node-b"], ["192.168.1.1"], 22)
+    attacks = probes(lab, ["outsider", "guest-a"], [NODE, NODE6], 22)
+    apply(node, "nftables", FIREWALL)
+    fail(added | attacks)
+    text = node.run("cat", f"{FIREWALL}.nft").stdout
+    added_lines = "\n".join(lines).replace("xenbr1", "xenbr0")
+    node.run("tee", f"{FIREWALL}.nft", input=text.replace("limit rate", f"{added_lines}\nlimit rate"))
+    apply(node, "nftables", FIREWALL)
+    succeed(added)
+    fail(attacks)
