@@ -233,7 +233,7 @@ def test_a_guest_takes_places_in_the_table_of_connections(make_lab, packet_filte
     settings = node.sh("sysctl net.bridge").stdout
     for family in ("ip", "ip6", "arp"):
         assert f"net.bridge.bridge-nf-call-{family}tables = 1" in settings
-        node.run("sysctl", "-w", f"net.bridge.bridge-nf-call-{family}tables=0")
+    node.run("bash", "-c", "sysctl -w net.bridge.bridge-nf-call-{ip,ip6,arp}tables=0")
     assert taken() == 0
 
 
