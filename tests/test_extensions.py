@@ -528,6 +528,8 @@ def test_every_example_can_be_highlighted(lexer, suffixes: list[str]):
     (lexers.IptablesRestoreLexer, "*filter", Token.Keyword),
     (lexers.IptablesRestoreLexer, "--dport", Token.Name.Attribute),
     (lexers.XendConfigLexer, r"'^192\\.168$'", Token.Literal.String.Single),
+    (lexers.TranscriptLexer, "root@node-a# ", Token.Generic.Prompt),
+    (lexers.TranscriptLexer, "(ready receive)\n", Token.Generic.Output),
 ])
 def test_a_word_is_of_its_kind(lexer, text: str, kind):
     assert [(k, v) for k, v in lexer().get_tokens(f"{text}\n") if v.strip()] == [(kind, text)]

@@ -98,10 +98,18 @@ def test_no_reference_was_made_up():
 def test_tab_labels_stand_over_their_own_content():
     for page in guide.pages().values():
         at = letters().index(guide.letters(_title(page)))
-        for label, first in guide.tabs(page):
+        for label, first in guide.tabs(page, named=True):
             found = guide.label_over_content(label, first).search(letters(), at)
             assert found, (page.name, label, first)
             at = found.end()
+
+
+def test_alternatives_files_and_reasons_are_named():
+    for page in guide.pages().values():
+        for text in [*guide.choices(page), *guide.commands_not_run(page)]:
+            assert guide.letters(text) in letters(), (page.name, text)
+        for file, first in guide.listings(page):
+            assert guide.label_over_content(file, first).search(letters()), (page.name, file)
 
 
 def _title(page: guide.Page) -> str:
@@ -144,6 +152,38 @@ def test_title_page_contents_running_heads_and_index():
     for page in guide.pages().values():
         if page.name != "index":
             assert any(guide.letters(_title(page)) in head for head in heads), page.name
+
+
+def test_a_block_and_the_lines_around_it_are_on_one_page():
+    """No page begins with what ran a block, and none ends with the name of a file, a label or a heading."""
+    headings = {guide.letters(title) for title in _titles(reader().outline)}
+    labels = {guide.letters(label) for page in guide.pages().values() for label, _ in guide.tabs(page)}
+    names = {guide.letters(name) for page in guide.pages().values() for name, _ in guide.listings(page)}
+    for number, page in enumerate(_pages(), 1):
+        _, first, *_, last, _ = [line.strip() for line in page.splitlines() if line.strip()]
+        assert not first.startswith(("run on ", "tested ", "not run yet")), (number, first)
+        last = guide.letters(re.sub(r"^[\d.]+\s+", "", last))
+        assert last not in headings | labels | names, (number, last)
+
+
+def _pages() -> list[str]:
+    """The text of each page, without the title page, the contents and the index."""
+    pages = guide.run("pdftotext", "-layout", guide.built(PDF), "-").split("\f")[:-1]
+    begin = next(number for number, page in enumerate(pages) if re.match(r"\s*1\s+Which scenario", page))
+    end = next(number for number, page in enumerate(pages) if number > begin and re.match(r"\s*INDEX|\s*Index", page))
+    return pages[begin:end]
+
+
+def test_the_index_names_the_page_of_each_listing():
+    listings = {listing for page in guide.pages().values() for listing in guide.listings(page)}
+    shown = {(guide.letters(name), number) for number, text in enumerate(map(guide.letters, _pages()), 1)
+             for name, first in listings if guide.label_over_content(name, first).search(text)}
+    entries = re.findall(r"\\indexentry\{(.*)\|hyperpage\}\{(\d+)\}",
+                         guide.built("latex/securing-xen.idx").read_text(encoding="utf-8"))
+    named = {("examples" + guide.letters(re.sub(r"@.*?(?=!|$)|\\sphinxhyphen", "", entry)), int(number))
+             for entry, number in entries}
+    assert {name for name, _ in shown} == {guide.letters(name) for name, _ in listings}
+    assert shown == {(name, number) for name, number in named if name in dict(shown)}
 
 
 def test_references_name_a_page():

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The index of the PDF: each example file, and each program, where a section shows or runs it."""
+"""The index of the PDF: the files and programs at the blocks that show and run them, the ports at their table, and
+what the guide is about where a heading or a term names it.
+"""
 from __future__ import annotations
 
-from code_kinds import PROGRAMS, placed_blocks
+import re
+
+from around_blocks import Above, Below
+from code_kinds import placed_blocks
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -11,30 +16,49 @@ from sphinx.util.typing import ExtensionMetadata
 from tests.lab.topology import EXAMPLES
 from tests.transcripts import page as pages
 
-EVERYWHERE = {"cat", "cp", "echo", "for", "kill", "ls", "nc", "printf", "python3", "rm", "sh", "sleep", "test",
-              "tail", "until"}
-"""Programs that nobody looks up."""
+PROGRAMS = frozenset("""
+    conntrack ebtables firewall-cmd ipmitool netfilter-persistent ss tcpdump ufw virsh virt-pki-query-dn visudo
+    wg wg-quick xe xen-livepatch xl xm
+""".split())
+"""Programs that somebody looks up."""
+SUBJECT = re.compile(r"(?<![\w.-])(?:br_netfilter|Docker|firewalld|iptables|IPv6|libvirt|nftables|QEMU|ssh|systemd|"
+                     r"ufw|VNC|VXLAN|WireGuard|XAPI|xend(?:-[\w-]+)?|xen-api-[\w-]+|xl)(?![\w-])")
+"""What the guide is about, as headings and terms write it."""
 
 
-def add_entries(app: Sphinx, doctree: nodes.document) -> None:
-    """Put an index node at the head of each section, of what is in it and not in a section within it."""
-    found: dict[nodes.section, dict[str, None]] = {}
-    for node, block in placed_blocks(doctree, app.env.metadata[app.env.docname].get("topology", "")):
-        section = node
-        while not isinstance(section, nodes.section):
-            section = section.parent
-        entries = found.setdefault(section, {})
+def add_entries(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Put each entry into what it is about, so that no page break parts them."""
+    if app.builder.format != "latex":
+        return
+    for node, block in list(placed_blocks(doctree, "any")):
         if block.kind == "example":
-            entries["; ".join(block.example.relative_to(EXAMPLES).parts)] = None
-        elif block.kind == "transcript":
+            _enter(_line_of(node), "; ".join(block.example.relative_to(EXAMPLES).parts))
+        elif block.kind == "transcript" and not block.inline:
             words = {simple.split(" ")[0] for simple in pages.simple_commands_of(block)}
-            entries |= dict.fromkeys(sorted(words & PROGRAMS - EVERYWHERE))
-    for section, entries in found.items():
-        if entries:
-            target = section["ids"][0]
-            section.insert(1, addnodes.index(entries=[("single", name, target, "", None) for name in entries]))
+            _enter(_line_of(node), *sorted(words & PROGRAMS))
+    for section in doctree.findall(nodes.section):
+        _enter(section, *SUBJECT.findall(section[0].astext()), at=1)
+    for item in doctree.findall(nodes.definition_list_item):
+        if isinstance(item[-1][0], nodes.paragraph) and not isinstance(item.parent.parent, addnodes.glossary):
+            _enter(item[-1][0], *SUBJECT.findall(item[0].astext()))
+    for table in doctree.findall(nodes.table):
+        rows = list(table.findall(nodes.row))
+        for row in rows[1:] if rows[0][0].astext() == "Port" else []:
+            ports = re.findall(r"\d+", row[0].astext().partition(" to ")[0])
+            _enter(row[0][0], *(f"port; {port}" for port in ports), *SUBJECT.findall(row[-1].astext()))
+
+
+def _line_of(block: nodes.Element) -> nodes.Element:
+    """The small line that is in the frame of a block."""
+    before = block.parent[block.parent.index(block) - 1]
+    return before if isinstance(before, (Above, Below)) else block.parent
+
+
+def _enter(place: nodes.Element, *names: str, at: int = 0) -> None:
+    if names:
+        place.insert(at, addnodes.index(entries=[("single", name, "", "", None) for name in dict.fromkeys(names)]))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    app.connect("doctree-read", add_entries)
+    app.connect("doctree-resolved", add_entries)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
