@@ -27,7 +27,7 @@ extensions = [
     "conversion_report",
     "evidence",
     "inline_commands",
-    "code_spaces",
+    "code_in_print",
     "not_run",
     "lexers",
     "measured_curve",

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The small lines above and below a block of code: in the PDF part of its frame, so that no page ends between them.
+"""What belongs to a block of code: in the PDF no page ends between them.
 
-There they stand before the block. Elsewhere they are paragraphs, above it and below it.
+The small lines above and below it are part of its frame there, and stand before it. Elsewhere they are paragraphs.
+A short paragraph before a block or a table leads to it.
 """
 from __future__ import annotations
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.latex import LaTeXTranslator
+
+
+SHORT = 200
+"""Letters of a paragraph that leads to a block."""
 
 
 class Above(nodes.General, nodes.TextElement):
@@ -41,7 +47,26 @@ def depart(translator: LaTeXTranslator, node: Above | Below) -> None:
     translator.body.append("}\n")
 
 
+class LeadIns(SphinxPostTransform):
+    """Before the short paragraphs that lead to a block or a table: room for them and its beginning."""
+
+    default_priority = 900
+    formats = ("latex",)
+
+    def run(self, **kwargs: object) -> None:
+        for block in list(self.document.findall(lambda node: isinstance(node, (nodes.literal_block, nodes.table)))):
+            where = first = block.parent.index(block)
+            while first > where - 2 and first and isinstance(before := block.parent[first - 1], nodes.paragraph) and (
+                    len(before.astext()) < SHORT):
+                first -= 1
+            if first < where:
+                lines = 4 + 2 * (where - first) + len(list(block.findall(nodes.row)))
+                room = nodes.raw("", rf"\needspace{{{lines}\baselineskip}}", format="latex")
+                block.parent.insert(first, room)
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_post_transform(LeadIns)
     app.add_node(Above, latex=(visit_above, depart))
     app.add_node(Below, latex=(visit_below, depart))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

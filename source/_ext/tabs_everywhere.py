@@ -60,7 +60,8 @@ class TabsAsAlternatives(SphinxPostTransform):
         for tabs in list(self.document.findall(_is_tabs)):
             alternatives = labelled_panels(tabs)
             labels = ", ".join(label.astext() for label, _ in alternatives)
-            tabs.replace_self([nodes.paragraph("", f"{CHOICE} {labels}."), *self.alternatives(alternatives)])
+            tabs.replace_self([nodes.raw("", r"\needspace{11\baselineskip}", format="latex"),
+                               nodes.paragraph("", f"{CHOICE} {labels}."), *self.alternatives(alternatives)])
 
     def alternatives(self, alternatives: list[tuple[SphinxTabsTab, SphinxTabsPanel]]) -> list[nodes.Node]:
         return [nodes.definition_list("", *(
