@@ -204,8 +204,9 @@ def test_tabs_are_labels_over_their_own_content(built: Built, builder: str):
         text = built.latex().partition(r"\section{Isolated}")[2].partition(f"topology-{name}")[0]
     else:
         text = built.text(f"text/scenarios/{name}.txt")
-    first, second = text.index("nftables"), text.index("iptables")
-    assert first < text.index("Words on nftables.") < second < text.index("Words on iptables.")
+    label = "{}}}\n" if builder == "latex" else "► {}"
+    assert in_order(text, "Take the one that is yours: nftables, iptables.", label.format("nftables"),
+                    "Words on nftables.", label.format("iptables"), "Words on iptables.")
     assert text.count("Words on") == 2
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The index of the PDF: the files and programs at the blocks that show and run them, the ports at their table, and
-what the guide is about where a heading or a term names it.
+what the guide is about where a heading, a term, or the first label of a text names it.
 """
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
+from tabs_everywhere import Label
 
 from tests.lab.topology import EXAMPLES
 from tests.transcripts import page as pages
 
 PROGRAMS = frozenset("""
-    conntrack ebtables firewall-cmd ipmitool netfilter-persistent ss tcpdump ufw virsh virt-pki-query-dn visudo
-    wg wg-quick xe xen-livepatch xl xm
+    conntrack ebtables firewall-cmd ipmitool netfilter-persistent tcpdump ufw virsh virt-pki-query-dn visudo wg
+    wg-quick xe xen-livepatch xm
 """.split())
 """Programs that somebody looks up."""
 SUBJECT = re.compile(r"(?<![\w.-])(?:br_netfilter|Docker|firewalld|iptables|IPv6|libvirt|nftables|QEMU|ssh|systemd|"
@@ -37,15 +38,23 @@ def add_entries(app: Sphinx, doctree: nodes.document, page: str) -> None:
             words = {simple.split(" ")[0] for simple in pages.simple_commands_of(block)}
             _enter(_line_of(node), *sorted(words & PROGRAMS))
     for section in doctree.findall(nodes.section):
-        _enter(section, *SUBJECT.findall(section[0].astext()), at=1)
+        title = section[0].astext()
+        _enter(section, *SUBJECT.findall(title), *(_ports(title) if "port" in title.lower() else []), at=1)
     for item in doctree.findall(nodes.definition_list_item):
         if isinstance(item[-1][0], nodes.paragraph) and not isinstance(item.parent.parent, addnodes.glossary):
             _enter(item[-1][0], *SUBJECT.findall(item[0].astext()))
+    for text in doctree.findall(addnodes.start_of_file):
+        for label in {label.astext(): label for label in reversed(list(text.findall(Label)))}.values():
+            _enter(label, label.astext())
     for table in doctree.findall(nodes.table):
         rows = list(table.findall(nodes.row))
         for row in rows[1:] if rows[0][0].astext() == "Port" else []:
-            ports = re.findall(r"\d+", row[0].astext().partition(" to ")[0])
-            _enter(row[0][0], *(f"port; {port}" for port in ports), *SUBJECT.findall(row[-1].astext()))
+            _enter(row[0][0], *_ports(row[0].astext()), *SUBJECT.findall(row[-1].astext()))
+
+
+def _ports(text: str) -> list[str]:
+    """The numbers in a text; of a range the first."""
+    return [f"port; {number}" for number in re.findall(r"(?<!to )\b\d+", text)]
 
 
 def _line_of(block: nodes.Element) -> nodes.Element:

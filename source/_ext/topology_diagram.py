@@ -116,8 +116,8 @@ def visit_latex(translator: LaTeXTranslator, node: topology_diagram) -> None:
         svg = topology_picture.draw(load(node["scenario"]), topology_picture.PRINT_STYLE, view)
         _to_pdf(svg, Path(translator.builder.outdir) / f"{name}.pdf")
         pictures.append(rf"\includegraphics[width=0.53\linewidth]{{{name}.pdf}}")
-    translator.body.append("\n\n\\begin{figure}[!htb]\n\\makebox[\\linewidth]{" + "\\hspace{0.04\\linewidth}".join(pictures)
-                           + "}\n\\end{figure}\n\n")
+    beside = r"\hspace{0.04\linewidth}".join(pictures)
+    translator.body.append(f"\n\n\\begin{{figure}}[!htb]\n\\makebox[\\linewidth]{{{beside}}}\n\\end{{figure}}\n\n")
     raise nodes.SkipNode
 
 
