@@ -172,7 +172,8 @@ def test_what_comes_from_other_hosts_is_seen(text: str):
 def test_each_page_says_what_it_applies_to_when_it_was_run_and_where_its_source_is():
     for page in guide.pages().values():
         facts = guide.words(html(page).find(class_="page-facts").text)
-        assert re.match(r"Applies to Xen 4\.17 .*\. Last run: \S.*\.", facts), facts
+        applies_to = page.metadata.get("applies_to", "Xen 4.17 (Debian 12)")
+        assert re.match(rf"Applies to {re.escape(applies_to)}.*\. Last run: \S.*\.", facts), facts
         assert f"source/{page.name}.md" in facts
         assert (guide.ROOT / page.file).is_file()
 

@@ -59,6 +59,14 @@ def test_the_files_of_a_page_are_listed(page: guide.Page):
     assert shown == set(re.findall(r"examples/\S+", files))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_line_at_the_top_is_whole_on_80_columns(name: str):
+    first = guide.run("man", "-l", guide.built("man") / name).splitlines()[0]
+    page, guide_, again = re.split(" {2,}", first)
+    assert page == again and guide_ == "Securing Xen"
+    assert page.lower() == re.sub(r"(?:securing-xen-)?(.+)\.(\d)$", r"\1(\2)", name) and len(first) <= 80
+
+
 def test_text_fits_into_80_columns():
     """What is wider is code, which must not be broken, a table, or an address."""
     code = {line.strip() for page in guide.pages().values() for node in page.doctree.findall(nodes.literal_block)

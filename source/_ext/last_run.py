@@ -29,6 +29,7 @@ def add_facts(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         return
     needed = [node["needed"] for node in doctree.findall(lambda node: isinstance(node, CODE)) if "needed" in node]
     context["last_run"] = last_run(needed)
+    context["applies_to"] = app.env.metadata[page].get("applies_to", context["applies_to"])
     context["source_file"] = f"source/{page}.md"
 
 

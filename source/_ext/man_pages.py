@@ -57,6 +57,9 @@ class ManPages(ManualPageBuilder):
 def tidy(page: str) -> str:
     r"""A man page without what ``mandoc -T lint`` warns of: space below headings, and lines of text that are too long.
 
+    The line at its top has the page's name on both sides, and the guide's between them. The guide's is left out of the
+    page's, where all three would run into each other on 80 columns.
+
     >>> print(tidy(".SH A\n.sp\nShort.\n" + "word " * 20 + "\n.nf\n" + "x" * 99 + "\n.fi\n"))
     .SH A
     Short.
@@ -68,6 +71,7 @@ def tidy(page: str) -> str:
     <BLANKLINE>
     """
     page = page.replace(".SH Copyright\n", ".SH COPYRIGHT\n")
+    page = re.sub(r'(?m)^\.TH "SECURING-XEN-', '.TH "', page)
     page = re.sub(r"(?m)^(\.S[HS] .*\n(?:\.nr HY 0\n\.nh\n\.ad l\n)?)\.sp\n", r"\1", page)
     lines, filled = [], True
     for line in page.split("\n"):
