@@ -314,6 +314,29 @@ def test_the_paths_are_drawn_as_far_as_they_get(scenario: str):
         assert topology_picture.LEGEND[kind] in [text.text for text in svg.findall("{*}text")]
 
 
+@pytest.mark.parametrize("view", ["before", "after"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_path_runs_over_a_name(scenario: str, view: str):
+    """It keeps clear of the names of ports, and goes on behind hosts that forward and behind the names of networks."""
+    svg = _svg(scenario, view)
+    order = [(child.get("class") or "").split() for child in svg]
+    last_path = max(number for number, kinds in enumerate(order) if kinds[:1] == ["path"])
+    lines = [[tuple(map(float, point.split(","))) for point in line.get("points").split()]
+             for line in svg.findall("{*}polyline") if line.get("class").startswith("path ")]
+    ports = [text for text in svg.findall("{*}text") if text.get("class") == "port"]
+    assert ports
+    for text in ports:
+        x, y, length = float(text.get("x")), float(text.get("y")), len(text.text) * topology_picture.LETTER
+        for (x0, y0), (x1, y1) in (pair for line in lines for pair in itertools.pairwise(line)):
+            box = (min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0))
+            assert _apart(box, (x - 1, y - 7, length, 7)), (text.text, box)
+    routers = [host.name for host in load(scenario).hosts.values() if host.role in topology_picture.FORWARDING]
+    over = [child for child in list(svg)[last_path:] if child.tag.endswith("rect")]
+    assert len(over) == len(routers)
+    for style in (topology_picture.PRINT_STYLE, (guide.ROOT / "source/_static/guide.css").read_text()):
+        assert re.search(r"\.network-name,\s*(?:\.topology )?\.prefix\s*{[^}]*paint-order:\s*stroke", style)
+
+
 def test_paths_differ_by_more_than_colour():
     for style in (topology_picture.PRINT_STYLE, (guide.ROOT / "source/_static/guide.css").read_text()):
         dashes = [re.search(rf"\.{kind}\s*{{[^}}]*stroke-dasharray:\s*([\d ]+)", style)

@@ -168,12 +168,24 @@ def test_a_block_and_the_lines_around_it_are_on_one_page():
         assert re.sub(r"^[\d.\W]+", "", last.translate(QUOTES)) not in before, (number, last)
 
 
-def _pages() -> list[str]:
-    """The text of each page, without the title page, the contents and the index."""
-    pages = guide.run("pdftotext", "-layout", guide.built(PDF), "-").split("\f")
-    index = next(number for number, page in enumerate(pages) if page.startswith("Index"))
+def _pages(how: str = "-layout", begin: str = "\f") -> list[str]:
+    """What pdftotext says of each page, without the title page, the contents and the index."""
     labels = reader().page_labels
-    return [page for page, label in list(zip(pages, labels))[:index] if label.isdecimal()][1:]
+    first = labels.index("1", 1)
+    index = next(number for number, page in enumerate(reader().pages) if page.extract_text().startswith("Index"))
+    said = f"\f{guide.run('pdftotext', how, guide.built(PDF), '-')}".split(begin)[1:]
+    return said[first:index]
+
+
+def test_pages_are_full():
+    """Each goes on to its lower half, but the one before the checklist, which begins on a page of its own."""
+    ends = {}
+    for number, page in enumerate(_pages("-bbox", begin="<page "), 1):
+        *found, foot = sorted({float(end) for end in re.findall(r'yMax="([\d.]+)"', page)})
+        ends[number] = max(end for end in found if end < foot - 20) / float(re.search(r'height="([\d.]+)"', page)[1])
+    checklist = next(number for number, text in enumerate(_pages(), 1)
+                     if re.match(r"\d+\s+The checklist\s.*\n\s+\d+\s+The checklist\n", text))
+    assert {number for number, end in ends.items() if end < 0.6} <= {checklist - 1, max(ends)}
 
 
 def test_the_index_names_the_page_of_each_listing():
@@ -186,6 +198,23 @@ def test_the_index_names_the_page_of_each_listing():
              for entry, number in entries}
     assert {name for name, _ in shown} == {guide.letters(name) for name, _ in listings}
     assert shown == {(name, number) for name, number in named if name in dict(shown)}
+
+
+def test_two_spaces_in_code_are_two():
+    """TeX makes one of them, unless it may not; pdftotext shows one in any case."""
+    source = guide.built("latex/securing-xen.tex").read_text(encoding="utf-8")
+    assert source.count("a\\$\N{NO-BREAK SPACE} \\textasciicircum{}192") == 1
+    for code in re.findall(r"\\sphinxcode\{\\sphinxupquote\{[^\n]*?\}\}", source):
+        assert "  " not in code, code
+
+
+def test_the_title_page_says_where_the_guide_is_published_where_that_is_known(tmp_path: Path, monkeypatch):
+    (tmp_path / "index.md").write_text("# Page\n\nWords.\n")
+    for address, said in (("https://example.org/guide/", True), ("", False)):
+        monkeypatch.setenv("SITE_URL", address)
+        guide.sphinx("latex", tmp_path / "out", "-E", source=tmp_path)
+        title = (tmp_path / "out/securing-xen.tex").read_text().partition(r"\end{titlepage}")[0]
+        assert (r"\url{https://example.org/guide/}" in title) == (r"\url{" in title) == said
 
 
 def test_references_name_a_page():
