@@ -23,10 +23,12 @@ extensions = [
     "sphinx_tabs.tabs",
     "tabs_everywhere",
     "mistakes",
+    "around_blocks",
     "chapter_map",
     "conversion_report",
     "evidence",
     "inline_commands",
+    "code_in_print",
     "not_run",
     "lexers",
     "measured_curve",
@@ -84,6 +86,9 @@ html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
 
+# What the title page of the PDF says of that.
+PUBLISHED = rf"\medskip\noindent This guide, with its examples: \url{{{html_baseurl}}}\par" if html_baseurl else ""
+
 # GitHub makes the anchors of lines by a script, so they are not in what the check reads.
 linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*/blob/"]
 
@@ -91,40 +96,13 @@ latex_engine = "pdflatex"
 latex_documents = [("index", "securing-xen.tex", "Securing Xen", author, "howto")]
 latex_show_urls = "footnote"
 latex_show_pagerefs = True
+latex_additional_files = ["source/_latex/guide.sty"]
 latex_elements = {
     "papersize": "a4paper",
     "pointsize": "11pt",
     "fvset": r"\fvset{fontsize=\footnotesize}",
-    # The same input gives the same PDF: no time, no random identifier, no paths.
-    "preamble": r"""
-\pdfinfoomitdate=1
-\pdftrailerid{}
-\pdfsuppressptexinfo=-1
-\usepackage{microtype}
-\hypersetup{pdflang=en}
-\setlength{\emergencystretch}{4em}
-\setlength{\tymin}{3em}
-% The label of a tab, or a term, does not stand alone at the foot of a page.
-\AddToHook{cmd/sphinxlineitem/before}{\needspace{8\baselineskip}}
-\vfuzz=2pt
-% Code is broken at spaces only, never within a word, a path or an address.
-\AddToHook{env/sphinxVerbatim/begin}{\let\sphinxbreaksviaactive\relax
-  \def\sphinxbreaksbeforelist{\def\PYGZsq{\textquotesingle}}\def\sphinxbreaksafterlist{}}
-% Running heads: where one is in the guide.
-\fancypagestyle{normal}{\fancyhf{}\fancyhead[L]{\small\nouppercase{\leftmark}}\fancyhead[R]{\small Securing Xen}
-  \fancyfoot[C]{\thepage}\renewcommand{\headrulewidth}{0.4pt}\renewcommand{\footrulewidth}{0pt}}
-\pagestyle{normal}
-\newcommand{\DUroleevidence}[1]{{\scriptsize#1}}
-\makeatletter
-\renewcommand*\l@subsection{\@dottedtocline{2}{1.5em}{2.8em}}
-\makeatother
-\DeclareUnicodeCharacter{2264}{\ensuremath{\le}}
-\DeclareUnicodeCharacter{2265}{\ensuremath{\ge}}
-\DeclareUnicodeCharacter{2260}{\ensuremath{\ne}}
-\DeclareUnicodeCharacter{2248}{\ensuremath{\approx}}
-\DeclareUnicodeCharacter{2610}{\raisebox{-.15em}{\framebox(9,9){}}}
-\DeclareUnicodeCharacter{2713}{\ensuremath{\checkmark}}
-""",
+    "sphinxsetup": "inlineliteralwraps=false",
+    "preamble": r"\usepackage{guide}",
     "maketitle": rf"""
 \hypersetup{{pdftitle={{{project}}},pdfauthor={{{author}}},
   pdfsubject={{Keeping attackers away from Domain-0, the toolstack and live migration}},
@@ -139,6 +117,7 @@ latex_elements = {
 \medskip\noindent Applies to {html_context["applies_to"]}.\par
 \medskip\noindent Every command in it has been run, or says why it was not.\par
 \medskip\noindent Copyright: {copyright}.\par
+{PUBLISHED}
 \end{{titlepage}}
 """,
     "tableofcontents": r"\pagenumbering{roman}\tableofcontents\clearpage\pagenumbering{arabic}",

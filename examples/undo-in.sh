@@ -1,7 +1,7 @@
 #!/bin/sh
 # A way back for whoever changes a firewall from afar:
 #
-#   sh undo-in.sh SECONDS COMMAND [ARGUMENT...]   runs COMMAND then, even if this login is cut (*)
+#   sh undo-in.sh SECONDS COMMAND [ARGUMENT...]   runs it then, even if this login is cut (*)
 #   sh undo-in.sh cancel                          unless you say that you are still there
 #
 # (*) Not where logind.conf has KillUserProcesses=yes and the login is not root's, but

@@ -134,18 +134,40 @@ def letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text))
 
 
-def tabs(page: Page) -> list[tuple[str, str]]:
-    """The labels of the tabs on a page, in order, each with the first words of its own content."""
+def tabs(page: Page, named: bool = False) -> list[tuple[str, str]]:
+    """The labels of the tabs on a page, in order, each with the first words of its own content.
+
+    These are the name of a file, where that is shown and the format is one in which files are ``named``.
+    """
     return [
-        (label.astext(), _first_words(panel))
+        (label.astext(), _first_words(panel, named))
         for group in page.doctree.findall(nodes.container) if "sphinx-tabs" in group["classes"]
         for label, panel in zip(group.children[0], group.children[1:], strict=True)
     ]
 
 
-def _first_words(panel: nodes.Element) -> str:
+def _first_words(panel: nodes.Element, named: bool) -> str:
     first = next(panel.findall(lambda node: isinstance(node, (nodes.paragraph, nodes.literal_block))))
-    return " ".join(first.astext().split()[:4])
+    name = [str(Path(first["source"]).resolve().relative_to(ROOT))] if named and "source" in first else []
+    return " ".join([*name, *first.astext().split()[:4]])
+
+
+def choices(page: Page) -> list[str]:
+    """What stands above the alternatives that are tabs on the site, in order."""
+    return [f"Take the one that is yours: {', '.join(label.astext() for label in group.children[0])}."
+            for group in page.doctree.findall(nodes.container) if "sphinx-tabs" in group["classes"]]
+
+
+def commands_not_run(page: Page) -> list[str]:
+    """The commands within sentences that are not run, each with its reason as formats without a mouse show it."""
+    return [f"{node.astext()} (not run: {node['not-run']})"
+            for node in page.doctree.findall(nodes.literal) if "not-run" in node]
+
+
+def listings(page: Page) -> list[tuple[str, str]]:
+    """The files of examples that a page shows: their names, and their first words."""
+    return [(str(block.example.relative_to(ROOT)), " ".join(block.text.split()[:4]))
+            for block in blocks(page) if block.kind == "example"]
 
 
 def label_over_content(label: str, first: str) -> re.Pattern[str]:

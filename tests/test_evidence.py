@@ -319,9 +319,13 @@ def test_the_table_has_everything(make, built):
         "xe host-list": ("not run: no XAPI", ""),
     }
     assert {command: (what, seconds) for command, what, seconds in rows(built(TABLE, kept, "html"))} == expected
-    text = guide.words(built(TABLE, kept))
-    for command, (what, _) in expected.items():
-        assert f"{command} {what}" in text
+
+
+@pytest.mark.parametrize("builder", ["text", "man", "latex"])
+def test_formats_without_the_table_say_where_it_is(make, built, builder: str):
+    text = built(TABLE, ran(make(TABLE), *ALL), builder).replace("\\-", "-")
+    assert "It is in the HTML of this guide, on this page:" in guide.words(text) and "index.html" in text
+    assert "0.50" not in text
 
 
 def test_html_is_written_again_when_the_evidence_is_another(make, built):

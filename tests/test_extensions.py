@@ -210,8 +210,9 @@ def test_tabs_are_labels_over_their_own_content(built: Built, builder: str):
         text = built.latex().partition(r"\section{Isolated}")[2].partition(f"topology-{name}")[0]
     else:
         text = built.text(f"text/scenarios/{name}.txt")
-    first, second = text.index("nftables"), text.index("iptables")
-    assert first < text.index("Words on nftables.") < second < text.index("Words on iptables.")
+    label = "{}}}\n" if builder == "latex" else "► {}"
+    assert in_order(text, "Take the one that is yours: nftables, iptables.", label.format("nftables"),
+                    "Words on nftables.", label.format("iptables"), "Words on iptables.")
     assert text.count("Words on") == 2
 
 
@@ -317,6 +318,29 @@ def test_the_paths_are_drawn_as_far_as_they_get(scenario: str):
         assert marks.count("cross") == (stopped + legend if view == "after" else 0)
         assert len(marks) == len(drawn)
         assert topology_picture.LEGEND[kind] in [text.text for text in svg.findall("{*}text")]
+
+
+@pytest.mark.parametrize("view", ["before", "after"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_path_runs_over_a_name(scenario: str, view: str):
+    """It keeps clear of the names of ports, and goes on behind hosts that forward and behind the names of networks."""
+    svg = _svg(scenario, view)
+    order = [(child.get("class") or "").split() for child in svg]
+    last_path = max(number for number, kinds in enumerate(order) if kinds[:1] == ["path"])
+    lines = [[tuple(map(float, point.split(","))) for point in line.get("points").split()]
+             for line in svg.findall("{*}polyline") if line.get("class").startswith("path ")]
+    ports = [text for text in svg.findall("{*}text") if text.get("class") == "port"]
+    assert ports
+    for text in ports:
+        x, y, length = float(text.get("x")), float(text.get("y")), len(text.text) * topology_picture.LETTER
+        for (x0, y0), (x1, y1) in (pair for line in lines for pair in itertools.pairwise(line)):
+            box = (min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0))
+            assert _apart(box, (x - 1, y - 7, length, 7)), (text.text, box)
+    routers = [host.name for host in load(scenario).hosts.values() if host.role in topology_picture.FORWARDING]
+    over = [child for child in list(svg)[last_path:] if child.tag.endswith("rect")]
+    assert len(over) == len(routers)
+    for style in (topology_picture.PRINT_STYLE, (guide.ROOT / "source/_static/guide.css").read_text()):
+        assert re.search(r"\.network-name,\s*(?:\.topology )?\.prefix\s*{[^}]*paint-order:\s*stroke", style)
 
 
 def test_paths_differ_by_more_than_colour():
@@ -524,6 +548,8 @@ def test_every_example_can_be_highlighted(lexer, suffixes: list[str]):
     (lexers.IptablesRestoreLexer, "*filter", Token.Keyword),
     (lexers.IptablesRestoreLexer, "--dport", Token.Name.Attribute),
     (lexers.XendConfigLexer, r"'^192\\.168$'", Token.Literal.String.Single),
+    (lexers.TranscriptLexer, "root@node-a# ", Token.Generic.Prompt),
+    (lexers.TranscriptLexer, "(ready receive)\n", Token.Generic.Output),
 ])
 def test_a_word_is_of_its_kind(lexer, text: str, kind):
     assert [(k, v) for k, v in lexer().get_tokens(f"{text}\n") if v.strip()] == [(kind, text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 import zipfile
@@ -32,11 +33,24 @@ def test_epubcheck_finds_nothing():
 def test_each_page_is_there_with_all_panels_of_its_tabs():
     for name, page in guide.pages().items():
         content, at = guide.letters(text(name).text), 0
-        for label, first in guide.tabs(page):
+        for label, first in guide.tabs(page, named=True):
             found = guide.label_over_content(label, first).search(content, at)
             assert found, (name, label)
             at = found.end()
         assert not text(name).select("details.values, script")
+
+
+def test_alternatives_files_and_reasons_are_named():
+    for name, page in guide.pages().items():
+        content = guide.letters(text(name).text)
+        for said in guide.choices(page):
+            assert guide.letters(said) in content, (name, said)
+        for label, _ in guide.tabs(page):
+            assert text(name).find("dt", string=re.compile(f"► {label}")), (name, label)
+        for file, first in guide.listings(page):
+            assert guide.label_over_content(file, first).search(content), (name, file)
+        for command in guide.commands_not_run(page):
+            assert guide.letters(command) in content, (name, command)
 
 
 def test_pictures_are_there():

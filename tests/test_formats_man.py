@@ -127,10 +127,23 @@ def test_tab_labels_stand_over_their_own_content():
     for page in guide.pages().values():
         content = guide.letters(text(guide.man_page_of(page.name)))
         at = 0
-        for label, first in guide.tabs(page):
+        for label, first in guide.tabs(page, named=True):
             found = guide.label_over_content(label, first).search(content, at)
             assert found, (page.name, label, first)
             at = found.end()
+
+
+def test_alternatives_files_and_reasons_are_named():
+    for page in guide.pages().values():
+        words = text(guide.man_page_of(page.name))
+        for said in guide.choices(page):
+            assert said in words, (page.name, said)
+        for label, first in guide.tabs(page, named=True):
+            assert f"► {label} {first.split()[0]}" in words, (page.name, label)
+        for file, first in guide.listings(page):
+            assert guide.label_over_content(file, first).search(guide.letters(words)), (page.name, file)
+        for command in guide.commands_not_run(page):
+            assert guide.letters(command) in guide.letters(words), (page.name, command)
 
 
 def test_blocks_that_are_not_run_say_so():

@@ -45,6 +45,7 @@ def test_all_fonts_are_embedded():
         embedded = font.split()[-5]
         assert embedded == "yes", font
         assert "Type 3" not in font, f"{font}: bitmaps look bad on a screen"
+        assert not re.match(r"\S+sc\s", font), f"{font}: a command in small capitals has lost its case"
 
 
 def test_each_page_of_the_guide_and_its_sections_are_bookmarks():
@@ -98,10 +99,22 @@ def test_no_reference_was_made_up():
 def test_tab_labels_stand_over_their_own_content():
     for page in guide.pages().values():
         at = letters().index(guide.letters(_title(page)))
-        for label, first in guide.tabs(page):
+        for label, first in guide.tabs(page, named=True):
             found = guide.label_over_content(label, first).search(letters(), at)
             assert found, (page.name, label, first)
             at = found.end()
+
+
+def test_alternatives_files_and_reasons_are_named():
+    for page in guide.pages().values():
+        for said in guide.choices(page):
+            assert guide.letters(said) in letters(), (page.name, said)
+        for file, first in guide.listings(page):
+            assert guide.label_over_content(file, first).search(letters()), (page.name, file)
+    commands = [command for page in guide.pages().values() for command in guide.commands_not_run(page)]
+    missing = {command for command in commands
+               if letters().count(guide.letters(command)) < commands.count(command)}
+    assert len(commands) > 30 and len(missing) < 4, missing  # those that a page ends within
 
 
 def _title(page: guide.Page) -> str:
@@ -144,6 +157,66 @@ def test_title_page_contents_running_heads_and_index():
     for page in guide.pages().values():
         if page.name != "index":
             assert any(guide.letters(_title(page)) in head for head in heads), page.name
+
+
+def test_a_block_and_the_lines_around_it_are_on_one_page():
+    """No page begins with what ran a block, and none ends with the name of a file, a label or a heading."""
+    before = {title.translate(QUOTES) for title in _titles(reader().outline)}
+    for page in guide.pages().values():
+        before |= {label for label, _ in guide.tabs(page)} | {name for name, _ in guide.listings(page)}
+    for number, page in enumerate(_pages(), 1):
+        _, first, *_, last, _ = [line.strip() for line in page.splitlines() if line.strip()]
+        assert not first.startswith(("run on ", "tested ", "not run yet")), (number, first)
+        assert re.sub(r"^[\d.\W]+", "", last.translate(QUOTES)) not in before, (number, last)
+
+
+def _pages(how: str = "-layout", begin: str = "\f") -> list[str]:
+    """What pdftotext says of each page, without the title page, the contents and the index."""
+    labels = reader().page_labels
+    first = labels.index("1", 1)
+    index = next(number for number, page in enumerate(reader().pages) if page.extract_text().startswith("Index"))
+    said = f"\f{guide.run('pdftotext', how, guide.built(PDF), '-')}".split(begin)[1:]
+    return said[first:index]
+
+
+def test_pages_are_full():
+    """Each goes on to its lower half, but the one before the checklist, which begins on a page of its own."""
+    ends = {}
+    for number, page in enumerate(_pages("-bbox", begin="<page "), 1):
+        *found, foot = sorted({float(end) for end in re.findall(r'yMax="([\d.]+)"', page)})
+        ends[number] = max(end for end in found if end < foot - 20) / float(re.search(r'height="([\d.]+)"', page)[1])
+    checklist = next(number for number, text in enumerate(_pages(), 1)
+                     if re.match(r"\d+\s+The checklist\s.*\n\s+\d+\s+The checklist\n", text))
+    assert {number for number, end in ends.items() if end < 0.6} <= {checklist - 1, max(ends)}
+
+
+def test_the_index_names_the_page_of_each_listing():
+    listings = {listing for page in guide.pages().values() for listing in guide.listings(page)}
+    shown = {(guide.letters(name), number) for number, text in enumerate(map(guide.letters, _pages()), 1)
+             for name, first in listings if guide.label_over_content(name, first).search(text)}
+    entries = re.findall(r"\\indexentry\{(.*)\|hyperpage\}\{(\d+)\}",
+                         guide.built("latex/securing-xen.idx").read_text(encoding="utf-8"))
+    named = {("examples" + guide.letters(re.sub(r"@.*?(?=!|$)|\\sphinxhyphen", "", entry)), int(number))
+             for entry, number in entries}
+    assert {name for name, _ in shown} == {guide.letters(name) for name, _ in listings}
+    assert shown == {(name, number) for name, number in named if name in dict(shown)}
+
+
+def test_two_spaces_in_code_are_two():
+    """TeX makes one of them, unless it may not; pdftotext shows one in any case."""
+    source = guide.built("latex/securing-xen.tex").read_text(encoding="utf-8")
+    assert source.count("a\\$\N{NO-BREAK SPACE} \\textasciicircum{}192") == 1
+    for code in re.findall(r"\\sphinxcode\{\\sphinxupquote\{[^\n]*?\}\}", source):
+        assert "  " not in code, code
+
+
+def test_the_title_page_says_where_the_guide_is_published_where_that_is_known(tmp_path: Path, monkeypatch):
+    (tmp_path / "index.md").write_text("# Page\n\nWords.\n")
+    for address, said in (("https://example.org/guide/", True), ("", False)):
+        monkeypatch.setenv("SITE_URL", address)
+        guide.sphinx("latex", tmp_path / "out", "-E", source=tmp_path)
+        title = (tmp_path / "out/securing-xen.tex").read_text().partition(r"\end{titlepage}")[0]
+        assert (r"\url{https://example.org/guide/}" in title) == (r"\url{" in title) == said
 
 
 def test_references_name_a_page():

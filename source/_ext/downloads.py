@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""HTML: each example can be downloaded from its block, and all of them as one archive with their SHA-256 sums.
+"""Each block that shows an example says which file it is.
 
+In HTML the file can be downloaded there, and all of them as one archive with their SHA-256 sums.
 The archive is the same bytes for the same files, whenever and wherever it is made.
 """
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tarfile
 from html import escape
 from pathlib import Path
 
+from around_blocks import Above, Below, put
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -81,18 +83,19 @@ class ArchiveRole(SphinxRole):
 
 
 def add_links(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Below each block that shows an example: a link to the file; other formats have no file to link to."""
+    """A link to the file below its block; other formats have no file to link to, and name it above."""
     links = app.builder.name == "html"
-    for block in list(doctree.findall(lambda node: isinstance(node, (nodes.literal_block, Archive)))):
-        if isinstance(block, Archive):
-            block.replace_self(_link(page, ARCHIVE, block.astext()) if links else nodes.Text(block.astext()))
-        if not links or "source" not in block:
+    for text in list(doctree.findall(Archive)):
+        text.replace_self(_link(page, ARCHIVE, text.astext()) if links else nodes.Text(text.astext()))
+    for block in list(doctree.findall(nodes.literal_block)):
+        file = Path(block.get("source", "")).resolve()
+        if not file.is_relative_to(EXAMPLES):
             continue
-        file = Path(block["source"]).resolve()
-        if file.is_relative_to(EXAMPLES):
-            shown = block.parent if "literal-block-wrapper" in block.parent.get("classes", []) else block
-            link = _link(page, f"{FOLDER}/{file.relative_to(EXAMPLES)}", f"Download {file.name}")
-            shown.parent.insert(shown.parent.index(shown) + 1, nodes.paragraph("", "", link, classes=["download"]))
+        name = f"{FOLDER}/{file.relative_to(EXAMPLES)}"
+        if links:
+            put(app, Below, block, _link(page, name, f"Download {file.name}"), "download")
+        else:
+            put(app, Above, block, nodes.literal("", name), "file")
 
 
 def write_files(app: Sphinx, exception: Exception | None) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from around_blocks import Below, put
 from code_kinds import CodeBlock, placed_blocks
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -82,12 +83,8 @@ class Needed:
                     if block.sha256 == self.hashes.get(session.packet_filter)), default=0.0)
 
 
-class Line(nodes.General, nodes.Element):
-    """The place of the line below a block, whose ``needed`` it has, too."""
-
-
 def mark_blocks(app: Sphinx, doctree: nodes.document) -> None:
-    """Note what each block of a page that has been read needs, and where the line below it goes."""
+    """Note what each block of a page that has been read needs."""
     page = app.env.docname
     topology = app.env.metadata[page].get("topology", "")
     placed = list(placed_blocks(doctree, topology))
@@ -102,9 +99,6 @@ def mark_blocks(app: Sphinx, doctree: nodes.document) -> None:
         if block.kind not in ("example", "transcript", "tested"):
             continue
         node["needed"] = Needed(page, hashes.get(id(block), {}), block.example, block.tests or kept.tests_of(block))
-        if not block.inline:
-            shown = node.parent if "literal-block-wrapper" in node.parent.get("classes", []) else node
-            shown.parent.insert(shown.parent.index(shown) + 1, Line(needed=node["needed"]))
 
 
 def remark(found: Sequence[Session]) -> str:
@@ -147,12 +141,12 @@ def short(release: str) -> str:
 
 def show_lines(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Write the quiet line below each block, with a link to the table where there are links."""
-    for place in list(doctree.findall(Line)):
-        line = nodes.inline("", place["needed"].remark(), classes=["evidence"])
+    for block in [block for block in doctree.findall(nodes.literal_block) if "needed" in block]:
+        line = nodes.inline("", block["needed"].remark(), classes=["evidence"])
         target = app.env.domains.standard_domain.labels.get(LABEL)
         if target and app.builder.format == "html":
             line = make_refnode(app.builder, page, target[0], target[1], line)
-        place.replace_self(nodes.paragraph("", "", line, classes=["evidence"]))
+        put(app, Below, block, line, "evidence")
 
 
 class EvidenceTable(SphinxDirective):
@@ -167,9 +161,17 @@ class Table(nodes.General, nodes.Element):
 
 
 def show_tables(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Write the table: for each page what stands on it, what ran that, and for how long."""
+    """Write the table: for each page what stands on it, what ran that, and for how long.
+
+    It is too long for paper and too wide for a terminal: the formats for these say where it is.
+    """
     for place in list(doctree.findall(Table)):
-        place.replace_self(list(TableOfAll(app.builder, place["page"]).pages()))
+        if app.builder.format == "html":
+            place.replace_self(list(TableOfAll(app.builder, place["page"]).pages()))
+        else:
+            place.replace_self(nodes.paragraph(
+                "", "", nodes.Text("The table of all of them is long. It is in the HTML of this guide, on this page: "),
+                nodes.literal("", f"{app.config.html_baseurl}{place['page']}.html"), nodes.Text(".")))
 
 
 class TableOfAll:
@@ -190,10 +192,6 @@ class TableOfAll:
                 continue
             yield nodes.paragraph("", "", nodes.strong("", self.builder.env.titles[page].astext()))
             rows = [(node, block, *self._what(node, block)) for node, block in blocks]
-            if self.builder.format != "html":  # as a table it is too wide for a terminal, and too long for a page
-                text = "\n".join(f"{first_line(block)}\n    {what}" for _, block, what, _ in rows)
-                yield nodes.literal_block("", text, language="none")
-                continue
             group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (52, 36, 12)), cols=3)
             group += nodes.thead("", _row(map(nodes.Text, ("Command or file", "Run with", "Seconds"))))
             group += nodes.tbody("", *(
@@ -249,7 +247,6 @@ def page_of_the_table(app: Sphinx, env: BuildEnvironment, added: set[str], chang
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_config_value("evidence", "", "html")
-    app.add_node(Line)
     app.add_node(Table)
     app.add_directive("evidence", EvidenceTable)
     app.connect("config-inited", note_evidence)

@@ -19,6 +19,7 @@ import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxRole
 from sphinx.util.typing import ExtensionMetadata
 
@@ -46,8 +47,31 @@ class Command(SphinxRole):
         return [node], []
 
 
+class ReasonsOnPaper(SphinxPostTransform):
+    """The reason behind each command that is not run, where no mouse can ask for it.
+
+    Sphinx 9.0 prints the explanation of an abbreviation once in LaTeX, in small capitals, and never in man pages.
+    """
+
+    default_priority = 5
+    formats: tuple[str, ...] = ("latex", "man", "text", "texinfo")
+
+    def run(self, **kwargs: object) -> None:
+        for command in list(self.document.findall(nodes.abbreviation)):
+            command.replace_self([*command.children, nodes.Text(f" ({command['explanation']})")])
+
+
+class ReasonsInEpub(ReasonsOnPaper):
+    """In an EPUB, too."""
+
+    builders = ("epub",)
+    formats = ()
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_role("run", Command("run", r"[a-z]+@[a-z0-9-]+"))
     app.add_role("tested", Command("tests", r"tests/\w+\.py::\w+(, tests/\w+\.py::\w+)*", several=True))
     app.add_role("not-run", Command("not-run", r"[^<>]+"))
+    app.add_post_transform(ReasonsOnPaper)
+    app.add_post_transform(ReasonsInEpub)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Highlighting for nftables rules, for the input of iptables-restore and for xend's configuration.
+"""Highlighting for nftables rules, for the input of iptables-restore, for xend's configuration and for transcripts.
 
-Pygments 2.21 has no lexers for the first two, and stops at the ``#`` and the single quotes of the third.
+Pygments 2.21 has no lexers for the first two, stops at the ``#`` and the single quotes of the third, and takes what
+is printed in brackets for a prompt.
 """
 from __future__ import annotations
 
+import re
+
+from code_kinds import PROMPT
 from pygments.lexer import RegexLexer, bygroups, words
+from pygments.lexers.shell import BashSessionLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text, Whitespace
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
@@ -97,9 +102,20 @@ class XendConfigLexer(RegexLexer):
     }
 
 
+class TranscriptLexer(BashSessionLexer):
+    """Commands behind the prompts of this guide, and what they print."""
+
+    name = "transcript"
+    aliases = ("console",)
+
+    _ps1rgx = re.compile(rf"({PROMPT.pattern})(.*\n?)")
+    _venv = re.compile(r"(?!)")
+
+
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_lexer("nft", NftLexer)
     app.add_lexer("iptables-restore", IptablesRestoreLexer)
     app.add_lexer("iptables", IptablesRestoreLexer)
     app.add_lexer("sxp", XendConfigLexer)
+    app.add_lexer("console", TranscriptLexer)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

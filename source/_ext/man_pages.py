@@ -20,7 +20,7 @@ from sphinx.util.typing import ExtensionMetadata
 from tests.lab.topology import EXAMPLES
 
 WIDTH = 80
-"""Bytes of a line of text, where it can be broken."""
+"""Characters of a line of text, where it can be broken."""
 AFTER_REFERENCES = 900
 """A priority that comes after the references are resolved."""
 
@@ -79,18 +79,23 @@ def tidy(page: str) -> str:
             filled = False
         elif re.match(r"\.(fi|EE|TE)\b", line):
             filled = True
-        if filled and len(line.encode()) > WIDTH and not line.startswith((".", "'")):
+        if filled and _width(line) > WIDTH and not line.startswith((".", "'")):
             lines += _folded(line)
         else:
             lines.append(line)
     return "\n".join(lines)
 
 
+def _width(line: str) -> int:
+    r"""The characters of a line; those outside of ASCII are written as ``\[u2026]``."""
+    return sum(1 if character.isascii() else 8 for character in line)
+
+
 def _folded(line: str) -> Iterator[str]:
     """The line in parts that are short enough, none of which begins like a request."""
     part = ""
     for word in line.split(" "):
-        if part and len(f"{part} {word}".encode()) > WIDTH and not word.startswith((".", "'")) and word:
+        if part and _width(f"{part} {word}") > WIDTH and not word.startswith((".", "'")) and word:
             yield part
             part = word
         else:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
@@ -88,7 +89,8 @@ class MeasuredDirective(SphinxDirective):
         group += nodes.tbody("", *(_row([f"{count:,}", *(values[kind, count] for kind in KINDS)]) for count in counts))
         picture = nodes.raw("", f'<div class="measured" tabindex="0">{draw(what, found)}</div>', format="html",
                             classes=["measured"])
-        return [picture, nodes.paragraph("", f"{label[0].upper()}{label[1:]}:"), nodes.table("", group)]
+        return [picture, nodes.paragraph("", f"{label[0].upper()}{label[1:]}:"),
+                addnodes.tabular_col_spec(spec="RRR"), nodes.table("", group)]
 
 
 def _row(cells: list[str]) -> nodes.row:

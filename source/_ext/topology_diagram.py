@@ -106,14 +106,18 @@ def _name(scenario: str, view: str) -> str:
 
 
 def visit_latex(translator: LaTeXTranslator, node: topology_diagram) -> None:
-    """The picture as a PDF in the output folder. Raises ExtensionError where rsvg-convert is missing."""
+    """The pictures as PDFs in the output folder, side by side in a figure, which does not leave a page half empty.
+
+    Raises ExtensionError where rsvg-convert is missing.
+    """
+    pictures = []
     for view in node["views"]:
         name = _name(node["scenario"], view)
         svg = topology_picture.draw(load(node["scenario"]), topology_picture.PRINT_STYLE, view)
         _to_pdf(svg, Path(translator.builder.outdir) / f"{name}.pdf")
-        translator.body.append(
-            "\n\n\\begin{center}\n\\noindent\\includegraphics[width=0.75\\linewidth,height=0.85\\textheight,"
-            f"keepaspectratio]{{{name}.pdf}}\n\\end{{center}}\n\n")
+        pictures.append(rf"\includegraphics[width=0.53\linewidth]{{{name}.pdf}}")
+    beside = r"\hspace{0.04\linewidth}".join(pictures)
+    translator.body.append(f"\n\n\\begin{{figure}}[!htb]\n\\makebox[\\linewidth]{{{beside}}}\n\\end{{figure}}\n\n")
     raise nodes.SkipNode
 
 

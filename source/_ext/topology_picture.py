@@ -29,11 +29,12 @@ LETTER = 6.1
 PRINT_STYLE = """
 text{font:11px 'DejaVu Sans',sans-serif;fill:#000}
 .name,.network-name{font-weight:bold}.role,.port{font-size:9px;fill:#333}
-.address{font:10px 'DejaVu Sans Mono',monospace}
+.address,.prefix{font:10px 'DejaVu Sans Mono',monospace}
 .host,.bridge{fill:#fff;stroke:#333}.node{fill:#f2f2f2}
 .attacker{stroke:#a00000;stroke-width:2;stroke-dasharray:5 3}
 .network{fill:#dce6f2;stroke:#335}.wire{stroke:#333;stroke-width:1.5;fill:none}
 .path{fill:none;stroke-width:3}.head{stroke:none}
+.network-name,.prefix{stroke:#dce6f2;stroke-width:4;paint-order:stroke}
 .open{stroke:#a00000}.head.open{fill:#a00000}.stopped{stroke:#a00000;stroke-dasharray:1 5;stroke-linecap:round}
 .wanted{stroke:#00529b;stroke-dasharray:9 4}.head.wanted{fill:#00529b}.cross{stroke:#a00000;stroke-width:3;fill:none}
 """
@@ -118,12 +119,15 @@ class _Picture:
         self.topology, self.view = topology, view
         self.shapes: list[str] = []
         self.paths: list[str] = []
+        #: The hosts that forward, upon the paths that go through them, and the ends of paths.
+        self.over: list[str] = []
         self.texts: list[str] = []
         #: Where the wire of a host's interface leaves it, and where it meets the band.
         self.ends: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.bands: dict[str, Box] = {}
         self.nodes = [host for host in topology.hosts.values() if host.role == "node"]
         self.levels, self.below = self._levels()
+        self.lanes = len(topology.paths) * LANE if view else 0
         rows = self._rows()
         self.width = _span(max(len(self.nodes), *map(len, rows.values()))) + 2
         boxes: list[tuple[Host, Box]] = []
@@ -184,18 +188,18 @@ class _Picture:
         """Draw networks side by side; returns where they end."""
         width = (self.width - 2 - GAP * (len(names) - 1)) / len(names)
         texts = [_band_lines(self.topology.networks[name], width) for name in names]
-        lanes = len(self.topology.paths) * LANE if self.view else 0
-        height = max(map(len, texts)) * LINE + PAD + lanes
+        height = max(map(len, texts)) * LINE + PAD + self.lanes
         for i, (name, (title, *prefixes)) in enumerate(zip(names, texts, strict=True)):
             self.bands[name] = band = Box(1 + i * (width + GAP), y, width, height)
             self._rectangle(band, "network", radius=min(height / 2, 18) if len(prefixes) == 1 else 14)
-            self._text(band.middle, y + LINE, title, "network-name", "middle")
+            top = y + self.lanes if name in self.below else y
+            self._text(band.middle, top + LINE, title, "network-name", "middle")
             for j, prefix in enumerate(prefixes, 2):
-                self._text(band.middle, y + j * LINE, prefix, "address", "middle")
+                self._text(band.middle, top + j * LINE, prefix, "prefix", "middle")
         return y + height
 
     def _draw_host(self, host: Host, box: Box) -> None:
-        self._rectangle(box, "host attacker" if host.role in ATTACKERS else "host")
+        self._rectangle(box, "host attacker" if host.role in ATTACKERS else "host", over=host.role in FORWARDING)
         y = self._heading(box, host)
         for interface in host.interfaces.values():
             y = self._addresses(box, y, interface)
@@ -248,7 +252,7 @@ class _Picture:
                 frame = Box(inner.x, y + WIRE, inner.width, _host_height(guest))
                 self._line([(frame.middle, y), (frame.middle, frame.y)])
                 self.ends[guest.name, interface.name] = [(frame.middle, frame.y), (frame.middle, y)]
-                self._text(frame.middle + 4, frame.y - 8, interface.vif, "port")
+                self._text(frame.middle + self._beside(), frame.y - 8, interface.vif, "port")
                 self._rectangle(frame, "host attacker")
                 self._addresses(frame, self._heading(frame, guest), interface)
                 y = frame.bottom
@@ -274,15 +278,20 @@ class _Picture:
         points = [(x, y), (x, end)] if inside == x else [(x, y), (x, bend), (inside, bend), (inside, end)]
         self._line(points)
         self.ends[host.name, interface.name] = points
-        self._text(x + 4, y - 5 if end < y else y + 12, port, "port")
+        self._text(x + self._beside(), y - 5 if end < y else y + 12, port, "port")
+
+    def _beside(self) -> float:
+        """How far from a wire its name stands: beside all paths along it, and a cross."""
+        return 4 + (self.lanes / 2 if self.view else 0)
 
     def _line(self, points: list[tuple[float, float]]) -> None:
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
         self.shapes.append(f'<polyline class="wire" points="{path}"/>')
 
-    def _rectangle(self, box: Box, kind: str, radius: float = 5) -> None:
-        self.shapes.append(f'<rect class="{kind}" x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" '
-                           f'height="{box.height:g}" rx="{radius:g}"/>')
+    def _rectangle(self, box: Box, kind: str, radius: float = 5, over: bool = False) -> None:
+        shapes = self.over if over else self.shapes
+        shapes.append(f'<rect class="{kind}" x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" '
+                      f'height="{box.height:g}" rx="{radius:g}"/>')
 
     def _text(self, x: float, y: float, text: str, kind: str, anchor: str = "start") -> None:
         self.texts.append(
@@ -294,7 +303,7 @@ class _Picture:
             self._arrow(self._way(path, i, kind == "stopped"), kind)
 
     def _way(self, path: Path, lane: int, stopped: bool) -> list[tuple[float, float]]:
-        """The corners of a path, a little beside the wires and below the names of networks, as far as it gets."""
+        """The corners of a path, a little beside the wires and clear of the names of networks, as far as it gets."""
         aside = (lane - (len(self.topology.paths) - 1) / 2) * LANE
         source, target = self.topology.hosts[path.source], self.topology.hosts[path.target]
         arrival = path.interface or next(iter(target.interfaces))
@@ -307,7 +316,7 @@ class _Picture:
             name, network = leaving[0].name, self.topology.hosts[host.name].interfaces[entering].network
             out = next(i.name for i in leaving[0].interfaces.values() if i.network == network)
             band = self.bands[network]
-            y = band.bottom - (lane + 1) * LANE
+            y = band.y + (lane + 1) * LANE if network in self.below else band.bottom - (lane + 1) * LANE
             there, here = self.ends[name, out], self.ends[host.name, entering]
             points += [*there, (there[-1][0], y), (here[-1][0], y), *reversed(here)]
             if stopped and host.name == path.stopped_by:
@@ -340,7 +349,8 @@ class _Picture:
             mark = f'<path class="head {kind}" d="M{x:g},{y:g}l-5,{9 * up:g}h10z"/>'
             points = [*points[:-1], (x, y + 7 * up)]
         line = " ".join(f"{x:g},{y:g}" for x, y in points)
-        self.paths += [f'<polyline class="path {kind}" points="{line}"/>', mark]
+        self.paths.append(f'<polyline class="path {kind}" points="{line}"/>')
+        self.over.append(mark)
 
     def _draw_legend(self) -> None:
         kinds = ["stopped" if self.view == "after" else "open", "wanted"]
@@ -369,6 +379,7 @@ class _Picture:
             *([f"<style>{style}</style>"] if style else []),
             *self.shapes,
             *self.paths,
+            *self.over,
             *self.texts,
             "</svg>",
         ])
