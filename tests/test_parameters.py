@@ -106,6 +106,7 @@ def test_each_value_on_a_page_can_be_entered_there():
         assert sorted(found) == sorted(fields), page.name
         for mark in html.select("[data-parameter]"):
             value = reader_values.all_parameters()[mark["data-parameter"]]
-            assert mark.text == (reader_values.pattern(value) if mark.get("data-form") else value)
+            form = {"pattern": reader_values.pattern, "half": reader_values.half}.get(mark.get("data-form"), str)
+            assert mark.text == form(value)
         expected = {place.name for _, block, places in blocks() if block.source.endswith(page.file) for place in places}
         assert expected == set(found), page.name
