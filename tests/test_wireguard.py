@@ -221,10 +221,10 @@ def test_ssh_through_the_tunnel(make_tunnel, packet_filter):
 def add_lines_of_the_page(node: Host, rules: str, after: dict[str, str]) -> None:
     """Put what the page's table has for these rules below the line with a text, by the file's ending."""
     page = (PROJECT / "source/scenarios/untrusted-subnet-wireguard.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (?:`([\w-]+/.*)` )?\| `(.*)` \|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| (?:`(\S+\.(?:nft|v4|v6))` )?\| `(.*)` \|$", page, re.MULTILINE)
     for ending, text in after.items():
         file = f"{rules}.{ending}"
-        first = [name for name, _ in rows].index(file)
+        first = next(number for number, (name, _) in enumerate(rows) if name and file.endswith(name))
         last = next((number for number in range(first + 1, len(rows)) if rows[number][0]), len(rows))
         lines = node.run("cat", file).stdout.splitlines()
         place = next(number for number, line in enumerate(lines) if text in line) + 1
