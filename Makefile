@@ -5,7 +5,7 @@ export LC_ALL := C.UTF-8
 export PYTHONDONTWRITEBYTECODE := 1
 # The same commit gives the same PDF and man pages, whenever they are made.
 ifndef SOURCE_DATE_EPOCH
-export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+export SOURCE_DATE_EPOCH := $(shell if [ -e .git ]; then git log -1 --format=%ct; else date +%s; fi)
 endif
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -18,7 +18,7 @@ EPUB := build/epub/securing-xen.epub
 PREFIX := /usr/local
 BROWSER := .venv/requirements-browser.lock.installed
 # Folders are listed too: they are younger than the results once a file in them is gone.
-SOURCES := $(VENV) conf.py pyproject.toml $(wildcard build/evidence.json) \
+SOURCES := $(VENV) conf.py pyproject.toml $(wildcard build/evidence.json build/exposure-measured.json) \
 	$(shell find source examples latex tests/lab tests/transcripts -not -path "*__pycache__*")
 
 # One environment for all formats. It forgets the warnings of pages that it has read: after a failure read all again.
@@ -34,7 +34,7 @@ packed = tar --create --directory=build --sort=name --mtime=@$(SOURCE_DATE_EPOCH
 .PHONY: all help html pdf man epub install-man dist test test-browser test-xen xen-shell update mutants convert bench linkcheck live clean
 
 all: html man  ## the guide: html, man and, if TeX is there, pdf (this is what `make` alone does)
-	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; fi
+	@if ./install-packages.sh pdf; then $(MAKE) --no-print-directory --silent pdf; else rm -rf build/pdf; fi
 	@ls $(HTML) build/pdf/*.pdf build/man/*.[78] 2>/dev/null || true
 
 help:  ## this list
@@ -49,13 +49,13 @@ man: $(MAN)  ## build/man/*.[78]
 epub: $(EPUB)  ## build/epub/securing-xen.epub
 
 install-man: $(MAN)  ## put the man pages into $(DESTDIR)$(PREFIX)/share/man, PREFIX=/usr/local
-	install -d $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 build/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
-	install -m 644 build/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d "$(DESTDIR)$(PREFIX)/share/man/man7" "$(DESTDIR)$(PREFIX)/share/man/man8"
+	install -m 644 build/man/*.7 "$(DESTDIR)$(PREFIX)/share/man/man7"
+	install -m 644 build/man/*.8 "$(DESTDIR)$(PREFIX)/share/man/man8"
 
-dist: all epub  ## build/dist/: every format and the examples, with their SHA-256 sums
+dist: html pdf man epub  ## build/dist/: every format, the examples and what the tests kept, with their SHA-256 sums
 	@rm -rf build/dist && mkdir -p build/dist
-	@cp $(PDF) $(EPUB) build/html/securing-xen-examples.tar.gz build/dist/
+	@cp $(PDF) $(EPUB) build/html/securing-xen-examples.tar.gz $(wildcard build/*.json) build/dist/
 	@$(call packed,html)
 	@$(call packed,man)
 	@cd build/dist && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
@@ -71,7 +71,7 @@ test-browser: html $(BROWSER)  ## build the pages, then look at them in Chromium
 test-xen: $(VENV)  ## run what needs a hypervisor, on real Xen nodes in QEMU (some GB of memory; the first time, downloads)
 	@./install-packages.sh xen
 	@$(PYTHON) -m tests.lab.hypervisor prepare
-	@$(PYTHON) -m pytest --verbose --numprocesses 2 --dist worksteal tests/xen
+	@$(PYTHON) -m pytest --verbose --numprocesses 3 --dist worksteal tests/xen
 
 xen-shell: $(VENV)  ## a running cluster of Xen nodes: SCENARIO=isolated-management-network, XEN=4.17 or 4.20
 	@./install-packages.sh xen
@@ -81,7 +81,7 @@ update: $(VENV)  ## write what the commands print now into the pages, or into PA
 	@./install-packages.sh test || true
 	@$(PYTHON) -m tests.transcripts.update $(PAGE)
 
-mutants: $(VENV)  ## break the examples one at a time, and see a test fail each time (an hour or more)
+mutants: $(VENV)  ## break the examples one at a time, and see a test fail each time (some hours)
 	@./install-packages.sh test || true
 	@$(PYTHON) -m tests.mutants
 
@@ -99,7 +99,7 @@ linkcheck: $(VENV)  ## try every link to another site
 live: $(VENV)  ## serve the guide on http://127.0.0.1:8000, rebuild and reload on save
 	@$(PYTHON) -m sphinx_autobuild --watch examples --watch latex --watch tests/lab/topology.py --watch conf.py -n -c . source build/live
 
-clean:  ## remove build/ (.venv/ stays)
+clean:  ## remove build/, with what the tests kept there (.venv/ stays)
 	rm -rf build
 
 $(VENV): requirements.lock
@@ -119,7 +119,9 @@ $(HTML): $(SOURCES)
 	@$(call sphinx,html)
 	@touch $@
 
+# Whatever is in its folder is installed.
 $(MAN): $(SOURCES)
+	@rm -rf build/man
 	@$(call sphinx,man)
 	@touch $@
 

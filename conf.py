@@ -22,6 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_tabs.tabs",
     "tabs_everywhere",
+    "mistakes",
     "chapter_map",
     "conversion_report",
     "evidence",
@@ -84,6 +85,9 @@ html_show_sourcelink = False
 html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
+
+# GitHub makes the anchors of lines by a script, so they are not in what the check reads.
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*/blob/"]
 
 latex_engine = "pdflatex"
 latex_documents = [("index", "securing-xen.tex", "Securing Xen", author, "howto")]

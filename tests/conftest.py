@@ -31,7 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
         except LookupError as error:
             raise pytest.UsageError(str(error)) from error
     some = option.keyword or option.markexpr or option.page or config.getoption("lf", False)
-    config.pluginmanager.register(KeepEvidence(not some and config.args_source == pytest.Config.ArgsSource.TESTPATHS))
+    config.pluginmanager.register(KeepEvidence(
+        not some and config.args_source == pytest.Config.ArgsSource.TESTPATHS,
+        not some and [arg.rstrip("/") for arg in option.file_or_dir] == ["tests/xen"]))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
+import subprocess
 import time
 
 import pytest
 
 from tests.lab.cycle import assert_cycle, assert_no_open_moment, fail, probes, succeed, verdicts
 from tests.lab.filters import apply, iptables_of, undo
-from tests.lab.namespaces import Lab
+from tests.lab.namespaces import PROJECT, Lab
 from tests.lab.packets import arriving
 from tests.lab.wait import until
 
@@ -176,6 +179,40 @@ def test_a_router_is_found(start, packet_filter):
     assert learnt()
 
 
+def test_a_redirect_about_a_connection_is_taken_until_that_is_switched_off(make_lab, packet_filter):
+    """It comes from the outsider, in the router's name, and leads to the outsider. Both settings count."""
+    lab = make_lab("domain-0", iptables_of(packet_filter))
+    node, admin = lab["node-a"], "198.51.100.10"
+    node.ask(do="hear")
+    lab["admin"].ask(do="listen_udp", address="::", port=4500)
+    apply(node, packet_filter, FIREWALL)
+    asked = node.popen("nc", "-up", "4500", admin, "4500", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    asked.stdin.write("?\n")
+    asked.stdin.flush()
+    assert asked.stdout.readline() == "?\n"
+
+    def udp(source: str, target: str, port: int) -> bytes:
+        ends = socket.inet_aton(source) + socket.inet_aton(target)
+        return struct.pack("!BBHHHBBH", 0x45, 0, 30, 1, 0, 64, 17, 0) + ends + struct.pack("!HHHH", port, port, 10, 0)
+
+    redirect = packets(lab, {"redirect": dict(
+        kind="icmp 5", source="203.0.113.1", hops=255,
+        body=(socket.inet_aton("203.0.113.66") + udp(NODE, admin, 4500)).hex())})
+
+    def redirected(settings: str = "") -> bool:
+        for setting in ("all", "xenbr0"):
+            node.run("sysctl", "-w", f"net.ipv4.conf.{setting}.accept_redirects={int(setting not in settings)}")
+        node.run("ip", "route", "flush", "cache")
+        node.probe("203.0.113.66", 22)  # a redirect to a neighbour who is not known yet only has the node look for him
+        assert verdicts(redirect) == {"redirect": "open"}  # related: the rules let it in
+        return "via 203.0.113.66" in node.run("ip", "route", "get", admin).stdout
+
+    assert redirected()
+    assert redirected("all") and redirected("xenbr0")
+    assert not redirected("all xenbr0")
+    assert redirected()
+
+
 def test_a_packet_of_no_connection_gets_no_answer(start, packet_filter):
     """Answers to what is invalid help only whoever sends it."""
     lab = start("domain-0")
@@ -264,3 +301,29 @@ def test_the_rules_survive_a_boot(make_lab, packet_filter):
         node.sh("iptables-restore < /etc/iptables/rules.v4 && ip6tables-restore < /etc/iptables/rules.v6")
     fail(attacks(lab))
     succeed(wanted(lab))
+
+
+def test_what_the_page_has_the_reader_add(make_lab):
+    """The lines for guests' services and for the nodes' ssh, put where the page says; its bridge is another here."""
+    lab = make_lab("isolated-management-network")
+    node, guest = lab["node-a"], lab["guest-a"]
+    page = (PROJECT / "source" / "considerations.md").read_text(encoding="utf-8")
+    lines = re.findall(r"`(iifname [^`]* accept)`", page)
+    assert len(lines) == 3
+    for port in (22, 53):
+        node.listen(port)
+    for port in (53, 67, 547):
+        node.ask(do="listen_udp", address="::", port=port)
+    added = {f"guest-a -> {address} {port}, UDP": lambda address=address, port=port: guest.ask(
+                 do="datagram", address=address, port=port)["verdict"]
+             for address in (NODE, NODE6) for port in (53, 67, 547)}
+    added |= probes(lab, ["guest-a"], [NODE, NODE6], 53) | probes(lab, ["node-b"], ["192.168.1.1"], 22)
+    attacks = probes(lab, ["outsider", "guest-a"], [NODE, NODE6], 22)
+    apply(node, "nftables", FIREWALL)
+    fail(added | attacks)
+    text = node.run("cat", f"{FIREWALL}.nft").stdout
+    added_lines = "\n".join(lines).replace("xenbr1", "xenbr0")
+    node.run("tee", f"{FIREWALL}.nft", input=text.replace("limit rate", f"{added_lines}\nlimit rate"))
+    apply(node, "nftables", FIREWALL)
+    succeed(added)
+    fail(attacks)

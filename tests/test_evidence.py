@@ -517,6 +517,25 @@ def test_a_part_of_the_tests_can_end_the_record_of_a_test_and_not_make_one(keepe
     assert len(evidence.load().sessions) == 3
 
 
+ON_XEN = "tests/xen/test_reboot.py::test_no_open_moment"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_test_on_xen_has_a_record_by_a_whole_run_on_xen(keeper, whole: bool):
+    keeper.all_selected, keeper.all_on_xen = False, whole
+    report(keeper, ON_XEN, "passed")
+    report(keeper, "tests/xen/test_transcripts.py::test_page[x]", "skipped", (plugin.CASE, [NAME, "xen-4.17"]))
+    finish(keeper)
+    assert bool(evidence.load().of_test(ON_XEN)) == whole
+
+
+def test_a_whole_run_without_xen_keeps_the_record_of_a_test_on_xen(keeper):
+    evidence.save(Evidence([], {ON_XEN: ["2026-11-01", "0"]}))
+    report_all(keeper, outcomes())
+    finish(keeper)
+    assert evidence.load().tests[ON_XEN] == ["2026-11-01", "0"]
+
+
 def test_a_test_that_is_named_and_was_not_there_is_unaccounted(keeper):
     done = outcomes()
     del done.tests["tests/t.py::test_b"]

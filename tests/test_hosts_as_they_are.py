@@ -194,6 +194,11 @@ def test_docker_and_the_guests_of_a_bridge(make_lab, packet_filter):
     before = node.rules()
     assert verdicts(guest) == {"guest -> outsider": "filtered"}
     assert node.rules() == before, "a policy that was used is the same policy"
+    for way in ("in", "out"):  # as Xen's script for a guest's card does
+        node.sh(f"iptables -I FORWARD -m physdev --physdev-is-bridged --physdev-{way} vif1.0 -j ACCEPT")
+    succeed(guest, "with Xen's own rules: ")
+    for way in ("in", "out"):
+        node.sh(f"iptables -D FORWARD -m physdev --physdev-is-bridged --physdev-{way} vif1.0 -j ACCEPT")
     node.sh(f"iptables -I DOCKER-USER -i xenbr0 -o xenbr0 -j ACCEPT; {NO_PUBLISHED_PORTS}")
     succeed(guest, "with rules in DOCKER-USER: ")
 
@@ -208,6 +213,28 @@ def test_firewalld_and_the_guests_of_a_bridge(make_lab):
     fail(guest, "with firewalld: ")
     lab["node-a"].sh("echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables")
     succeed(guest, "without br_netfilter: ")
+
+
+def test_a_guest_takes_places_in_the_table_of_connections(make_lab, packet_filter):
+    """In that of Domain-0, although it only crosses the bridge: where rules ask for it, until that is switched off."""
+    lab = make_lab(ISOLATED, iptables_of(packet_filter), bridge_nf=True)
+    node, guest = lab["node-a"], lab["guest-a"]
+
+    def taken() -> int:
+        node.run("conntrack", "-F")
+        for address in ("203.0.113.66", "2001:db8:2::66"):
+            guest.run("bash", "-c", f"for port in {{2001..2020}}; do echo >/dev/udp/{address}/$port; done", check=False)
+            guest.probe(address, 80)  # comes behind them
+        return int(node.run("conntrack", "-C").stdout)
+
+    assert taken() == 0
+    apply(node, packet_filter, DOMAIN_0)
+    assert taken() >= 40
+    settings = node.sh("sysctl net.bridge").stdout
+    for family in ("ip", "ip6", "arp"):
+        assert f"net.bridge.bridge-nf-call-{family}tables = 1" in settings
+    node.run("bash", "-c", "sysctl -w net.bridge.bridge-nf-call-{ip,ip6,arp}tables=0")
+    assert taken() == 0
 
 
 #: The pages, and the rules beside which their transcripts are run with nftables: those that take long, with one.

@@ -158,8 +158,13 @@ GOOD = topology.load("domain-0")
     (('"198.51.100.10/24"', '"198.51.100.999/24"'), "admin: eth0: '198.51.100.999/24' does not appear to be"),
     (('node = "node-a"', 'node = "node-z"'), "no node with the bridge 'xenbr0'"),
     (('role = "guest"', 'role = "outsider"'), "a guest, and only a guest, names its node"),
-    (('title = "Domain-0"', ''), "'title'"),
+    (('title = "Domain-0"', ''), "domain-0: title: missing"),
+    (('role = "router"', ''), "domain-0: router: role: missing"),
+    (('title = "Domain-0"', 'title = "Domain-0"\nhost = 1'), "domain-0: host: no such key"),
+    (('routes = [', 'route = ['), ": route: no such key"),
+    (('prefixes = [', 'colour = ["red"]\nprefixes = ['), ": colour: no such key"),
     (('vif = "vif1.0"', 'wire = "vif1.0"'), "wire"),
+    (('port = 22', 'port = 22\ninterface = "eth9"'), "a path names 'eth9', which node-a has not"),
     (('title = "Domain-0"', 'title = '), "domain-0: "),
 ])
 def test_a_topology_that_does_not_fit_is_an_error_that_names_the_entry(change, words):

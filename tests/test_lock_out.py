@@ -176,3 +176,22 @@ def test_a_lost_login_gets_the_old_rules_back_and_a_confirmed_change_stays(lab, 
     two_minutes_later(node)
     assert may_log_in(lab) == BOTH
     assert node.rules() == new
+
+
+def test_a_reload_ends_an_sshd_that_can_bind_no_address(make_lab):
+    """Its check is content with the address. So a way back has to start sshd: there is nothing to reload."""
+    if reason := sshd.why_not():
+        pytest.skip(reason)
+    lab = make_lab("domain-0")
+    node = lab["node-a"]
+    sshd.prepare(node)
+    sshd.start(node)
+    assert lab["admin"].probe(ADDRESSES["IPv4"], 22) == "open"
+    process = node.sh("""
+        cat /run/sshd.pid
+        echo 'ListenAddress 203.0.113.12' >/etc/ssh/sshd_config.d/00-domain-0.conf
+        /usr/sbin/sshd -t
+        kill -HUP "$(cat /run/sshd.pid)"
+    """).stdout.strip()
+    until(lambda: node.run("ps", "-o", "stat=", "-p", process, check=False).stdout[:1] in ("", "Z"), "sshd has ended")
+    assert lab["admin"].probe(ADDRESSES["IPv4"], 22) == "refused"

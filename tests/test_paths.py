@@ -7,7 +7,7 @@ import pytest
 from tests.lab.cycle import fail, succeed
 from tests.lab.filters import apply_nft
 from tests.lab.namespaces import Lab
-from tests.lab.topology import Path, load
+from tests.lab.topology import EXAMPLES, Path, load
 
 #: The hosts of each scenario that have rules, and which; those farthest from the target come first.
 RULES = {
@@ -25,6 +25,10 @@ def probes(lab: Lab, paths: list[Path]) -> dict:
                 lambda path=path, version=version: lab[path.source].probe(
                     lab[path.target].address(version, path.interface), path.port))
             for path in paths for version in (4, 6)}
+
+
+def test_no_topology_with_paths_is_forgotten():
+    assert set(RULES) == {file.parent.name for file in EXAMPLES.glob("*/topology.toml") if load(file.parent.name).paths}
 
 
 @pytest.mark.parametrize("scenario", RULES)

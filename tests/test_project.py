@@ -16,6 +16,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests import test_applying, test_hosts_as_they_are, test_together
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {name: (ROOT / name).read_text() for name in ["requirements.lock", "requirements-browser.lock"]}
@@ -55,6 +57,15 @@ def test_lock_file_has_hashes_and_no_source_but_pypi(name: str) -> None:
     for entry in entries:
         assert "--hash=sha256:" in entry, entry
     assert not re.search(r"index|find-links|://|@ |file:", LOCKS[name])
+
+
+def test_no_scenario_is_left_out_of_the_tests_that_take_each() -> None:
+    scenarios = {file.parent.name for file in ROOT.glob("examples/*/topology.toml")} - {"domain-0"}
+    for module in (test_together, test_hosts_as_they_are):
+        assert set(module.SCENARIOS) == scenarios, module.__name__
+    rules = {str(file.relative_to(ROOT / "examples").with_suffix("")) for file in ROOT.glob("examples/*/*.nft")}
+    wireguard = {"untrusted-subnet/wireguard"}  # a tunnel comes with it: tests/test_wireguard.py
+    assert {*test_applying.FIREWALLS, *test_applying.GUESTS} == rules - wireguard
 
 
 def test_help_says_that_packages_get_installed_then_lists_the_tasks() -> None:
@@ -209,7 +220,8 @@ def test_a_tag_builds_every_format() -> None:
     assert commands.index("sudo .ci/run") < commands.index("sudo make dist")
     assert "gh release create" in commands[-1] and "build/dist/*" in commands[-1]
     recipe = (ROOT / "Makefile").read_text().partition("\ndist:")[2].partition("\n\n")[0]
-    for part in ("all epub", "$(PDF)", "$(EPUB)", "examples.tar.gz", "packed,html", "packed,man", "SHA256SUMS"):
+    for part in (" html pdf man epub ", "$(PDF)", "$(EPUB)", "examples.tar.gz", "build/*.json", "packed,html",
+                 "packed,man", "SHA256SUMS"):
         assert part in recipe, part
 
 

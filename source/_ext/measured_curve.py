@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
@@ -72,7 +73,10 @@ class MeasuredDirective(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        what, = self.arguments
+        try:
+            what = directives.choice(self.arguments[0], tuple(VALUES))
+        except ValueError as error:
+            raise self.error(str(error)) from None
         for path in FILES:
             self.env.note_dependency(str(path))
         found = rows(what)

@@ -19,6 +19,8 @@ def with_examples(file: Path) -> str:
     """The source of a page, with the files in it that it shows."""
     def shown(match: re.Match[str]) -> str:
         example = (file.parent / match[2]).resolve()
+        if not example.is_file():  # Sphinx has warned of it
+            return match[0]
         return f"{match[1]}\n# {example.name}\n{example.read_text(encoding='utf-8').rstrip()}\n{match[1]}"
     return INCLUDE.sub(shown, file.read_text(encoding="utf-8"))
 

@@ -10,9 +10,13 @@ from sphinx.util.typing import ExtensionMetadata
 
 
 def version_of_extensions() -> int:
-    """A number that changes with any extension of the guide, or with what they take from the tests."""
+    """A number that changes with any extension of the guide, or with what they take from elsewhere."""
     here = Path(__file__).resolve().parent
-    files = sorted([*here.glob("*.py"), *here.parents[1].glob("tests/transcripts/*.py")])
+    files = [*here.glob("*.py")]
+    for taken in ("latex/*.py", "latex/converter/*.py", "tests/transcripts/*.py", "tests/lab/filters.py",
+                  "tests/lab/topology.py"):
+        files += here.parents[1].glob(taken)
+    files.sort()
     return int(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12], 16)
 
 

@@ -38,7 +38,7 @@ class _TopologyDirective(SphinxDirective):
         self.env.note_dependency(str(EXAMPLES / self.arguments[0] / "topology.toml"))
         try:
             return self.show(load(self.arguments[0]))
-        except (OSError, TopologyError) as error:
+        except TopologyError as error:
             raise self.error(str(error)) from error
 
     def show(self, topology: Topology) -> list[nodes.Node]:

@@ -95,16 +95,15 @@ def main() -> None:
             what = "rules of iptables" if kind == "linear" else "elements of an nftables set"
             print(f"{large['seconds'] / small['seconds']:5.2f} of {count // 10:,} {what}: exposure.py with {count:,} "
                   f"({large['seconds']:.2f} s, {large['megabytes']} MB)")
-    passed = []
     if reason := namespaces.why_not():
-        print(f"left out: the rate of connections: {reason}")
-    else:
-        passed = passing()
-        rates = {(row["kind"], row["count"]): row["rate"] for row in passed}
-        for count in PASSED:
-            linear, one = rates["linear", count], rates["set", count]
-            print(f"{linear / one:5.2f} of an nftables set of {count:,}: connections through {count:,} rules of "
-                  f"iptables ({linear:,} a second; the set {one:,})")
+        print(f"left out, and nothing is kept for the page: the rate of connections: {reason}")
+        return
+    passed = passing()
+    rates = {(row["kind"], row["count"]): row["rate"] for row in passed}
+    for count in PASSED:
+        linear, one = rates["linear", count], rates["set", count]
+        print(f"{linear / one:5.2f} of an nftables set of {count:,}: connections through {count:,} rules of "
+              f"iptables ({linear:,} a second; the set {one:,})")
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps({
         "linux": platform.release().split("-")[0], "python": platform.python_version(),

@@ -319,7 +319,8 @@ def packets(interface: str, mac: str, packets: list[dict]) -> dict:
     """Send IP packets as Ethernet frames of our own, one after the other, with any source and hop limit.
 
     Each has a ``source`` and an ``address``, a ``kind`` such as ``udp 67 68``, ``icmp 13`` or ``icmpv6 134``, and a
-    ``mark`` of 8 characters at its end; ``hops`` where they are not 64; ``good`` false for a wrong checksum.
+    ``mark`` of 8 characters at its end; ``hops`` where they are not 64; ``good`` false for a wrong checksum; ``body``,
+    as hexadecimal digits, what an ICMP packet has behind its checksum.
     """
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.bind((interface, 0))
@@ -329,7 +330,8 @@ def packets(interface: str, mac: str, packets: list[dict]) -> dict:
     return {}
 
 
-def _ip_packet(source: str, address: str, kind: str, mark: str, hops: int = 64, good: bool = True) -> bytes:
+def _ip_packet(source: str, address: str, kind: str, mark: str, hops: int = 64, good: bool = True,
+               body: str = "00" * 20) -> bytes:
     """An IP packet with the Ethernet type before it."""
     protocol, *numbers = kind.split()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -337,7 +339,7 @@ def _ip_packet(source: str, address: str, kind: str, mark: str, hops: int = 64, 
     if protocol == "udp":
         before, behind = struct.pack("!HHH", *map(int, numbers), 16), mark.encode()
     else:
-        before, behind = struct.pack("!BB", int(numbers[0]), 0), bytes(20) + mark.encode()
+        before, behind = struct.pack("!BB", int(numbers[0]), 0), bytes.fromhex(body) + mark.encode()
     addresses = socket.inet_pton(family, source) + socket.inet_pton(family, address)
     length = len(before) + 2 + len(behind)
     pseudo = addresses + struct.pack("!HH", length, number) if protocol != "icmp" else b""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import tomllib
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,10 +100,14 @@ class Topology:
 def load(scenario: str) -> Topology:
     """Read ``examples/<scenario>/topology.toml``.
 
-    Raises TopologyError, which names the entry, where something in it does not
+    Raises TopologyError where there is none, or, naming the entry, where something in it does not
     fit: an unknown role, network, node or key, or an address outside its network.
     """
-    return parse((EXAMPLES / scenario / "topology.toml").read_text(encoding="utf-8"), scenario)
+    try:
+        text = (EXAMPLES / scenario / "topology.toml").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise TopologyError(f"{scenario}: there is no such topology") from None
+    return parse(text, scenario)
 
 
 @functools.cache
@@ -110,6 +115,11 @@ def parse(text: str, name: str) -> Topology:
     """Read a topology from TOML text; see :func:`load`."""
     try:
         data = tomllib.loads(text)
+        _check_keys(name, data, {"title", "networks", "hosts"}, {"parameters", "paths"})
+        for key, value in data["networks"].items():
+            _check_keys(f"{name}: {key}", value, {"title", "prefixes"})
+        for key, value in data["hosts"].items():
+            _check_keys(f"{name}: {key}", value, {"role", "interfaces"}, {"routes", "node"})
         networks = {
             key: Network(key, value["title"], tuple(value["prefixes"]))
             for key, value in data["networks"].items()
@@ -135,6 +145,13 @@ def parse(text: str, name: str) -> Topology:
     return topology
 
 
+def _check_keys(where: str, table: dict, needed: set[str], others: Set[str] = frozenset()) -> None:
+    if missing := needed - table.keys():
+        raise TopologyError(f"{where}: {', '.join(sorted(missing))}: missing")
+    if unknown := table.keys() - needed - others:
+        raise TopologyError(f"{where}: {', '.join(sorted(unknown))}: no such key")
+
+
 def _check(topology: Topology) -> None:
     for host in topology.hosts.values():
         if host.role not in ROLES:
@@ -158,6 +175,8 @@ def _check(topology: Topology) -> None:
         for name in filter(None, (path.source, path.target, path.stopped_by)):
             if name not in topology.hosts:
                 raise TopologyError(f"{topology.name}: a path names {name!r}, which is no host")
+        if path.interface and path.interface not in topology.hosts[path.target].interfaces:
+            raise TopologyError(f"{topology.name}: a path names {path.interface!r}, which {path.target} has not")
 
 
 def _network_of(topology: Topology, host: Host, interface: Interface, where: str) -> str:

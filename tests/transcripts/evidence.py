@@ -21,7 +21,8 @@ from tests.transcripts import page as pages
 from tests.transcripts.page import PROJECT
 
 FILE = PROJECT / "build" / "evidence.json"
-#: Examples that no transcript can apply, since the hosts of the lab have no systemd, and the test that does.
+#: Examples that no transcript can apply, since the hosts of the lab have no systemd or no command takes them, and the
+#: test that does.
 TESTED = {"domain-0/xen-rules.service":
           "tests/test_persistence.py::test_a_unit_of_our_own_loads_ours_and_leaves_others_alone",
           "domain-0/exposure.schema.json": "tests/test_exposure.py::test_json_is_as_the_schema_says",

@@ -29,8 +29,6 @@ def check(file: str, metadata: Mapping[str, str]) -> None:
     """Raise PageError where the front matter of a page's file asks for what there is not."""
     try:
         known = topology.load(metadata["topology"]).hosts
-    except FileNotFoundError:
-        raise PageError(f"{file}: topology: {metadata['topology']}: there is no such topology") from None
     except TopologyError as error:
         raise PageError(f"{file}: topology: {error}") from error
     for key, names in (("sshd", known), ("needs", NEEDS)):

@@ -16,6 +16,8 @@ from tests.transcripts.page import ON_XEN
 
 #: What a test of a page calls the properties of its report: the page and packet filter, and the session.
 CASE, SESSION = "case", "session"
+#: Where the tests on real Xen nodes are.
+ON_NODES = "tests/xen/"
 RANK = {"passed": 0, "skipped": 1, "failed": 2}
 
 
@@ -25,10 +27,12 @@ def property_of(session: Session) -> tuple[str, dict]:
 
 
 class KeepEvidence:
-    """A plugin for the process that gets all reports."""
+    """A plugin for the process that gets all reports. Of a run it is told whether all tests were to run but those on
+    Xen nodes, or all of these."""
 
-    def __init__(self, all_selected: bool):
+    def __init__(self, all_selected: bool, all_on_xen: bool = False):
         self.all_selected = all_selected
+        self.all_on_xen = all_on_xen
         self.outcomes = Outcomes()
         self.cases: set[tuple[str, str]] = set()
         self.crashed: set[str] = set()
@@ -79,6 +83,7 @@ class KeepEvidence:
 
     def _evidence(self, whole: bool) -> Evidence:
         """A whole run leaves its own evidence only, and that of Xen; a part of it adds to what there is.
+        So does a whole run on Xen.
 
         A part may have run some of a test's parameters, so it can only end the record of a test.
         """
@@ -87,14 +92,14 @@ class KeepEvidence:
                          if (session.page, session.packet_filter) not in self.cases - self.outcomes.skipped]
         if whole:
             kept.sessions = [session for session in kept.sessions if session.packet_filter in ON_XEN]
-            kept.tests = {}
+            kept.tests = {test: record for test, record in kept.tests.items() if test.startswith(ON_NODES)}
         kept.sessions += [session for session in self.outcomes.sessions
                           if (session.page, session.packet_filter) not in self.outcomes.failed]
         kept.sessions.sort(key=lambda session: (session.page, session.packet_filter))
         for test, outcome in sorted(self.outcomes.tests.items()):
             if outcome == "failed":
                 kept.tests.pop(test, None)
-            elif outcome == "passed" and whole:
+            elif outcome == "passed" and (self.all_on_xen if test.startswith(ON_NODES) else whole):
                 kept.tests[test] = [date.today().isoformat(), evidence.hash_of_test(test)]
         return kept
 

@@ -109,7 +109,8 @@ def _read(path: Path) -> str:
 
 def main() -> int:
     """Update the pages that are named, or all; the exit status is 1 where one could not be."""
-    parser = argparse.ArgumentParser(prog="make update", description="Write what the commands print now into pages.")
+    parser = argparse.ArgumentParser(prog="make update", usage="make update [PAGE=source/….md]",
+                                     description="Write what the commands print now into pages.")
     parser.add_argument("page", nargs="*", type=Path, help="the file of a page; all without it")
     try:
         chosen = guide.chosen(parser.parse_args().page)

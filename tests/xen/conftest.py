@@ -25,6 +25,11 @@ class Hung(RuntimeError):
     """A test has not come to its end."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that at the end no worker waits for another."""
+    items.sort(key=lambda item: item.path.name != "test_reboot.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """End a test that hangs: wherever it waits, an alarm raises."""

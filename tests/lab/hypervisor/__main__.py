@@ -62,10 +62,11 @@ def shell(scenario: str, xen: str) -> None:
 
 def main() -> int | str:
     """The exit status, or the line that says why nothing can be done."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lab.hypervisor")
+    parser = argparse.ArgumentParser(
+        usage="make xen-shell SCENARIO=NAME [XEN=VERSION], or make test-xen, which prepares")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare")
-    for_shell = commands.add_parser("shell")
+    for_shell = commands.add_parser("shell", prog="make xen-shell", usage="make xen-shell SCENARIO=NAME [XEN=VERSION]")
     for_shell.add_argument("scenario", choices=sorted(path.parent.name for path in EXAMPLES.glob("*/topology.toml")))
     for_shell.add_argument("xen", nargs="?", choices=RELEASES, default=list(RELEASES)[-1])
     asked = parser.parse_args()

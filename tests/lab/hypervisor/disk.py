@@ -23,6 +23,16 @@ MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4", "crc32c_generic
 #: The size of the disk, and the machine's name for itself: without one, systemd would enable every service.
 SIZE, MACHINE_ID = "640M", "5ec0de5ec0de5ec0de5ec0de5ec0de00"
 
+#: Units and generators of Debian's that a machine has for logins, EFI, a TPM or a screen: there is no such thing here,
+#: and each start of a program takes its time on an emulated processor.
+ABSENT = (
+    *(f"system/{name}.service" for name in (
+        "getty@tty1", "getty-static", "serial-getty@hvc0", "modprobe@configfs", "modprobe@drm", "modprobe@efi_pstore",
+        "modprobe@fuse", "systemd-pstore", "systemd-random-seed")),
+    *(f"system-generators/systemd-{name}-generator" for name in (
+        "bless-boot", "cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local",
+        "run", "ssh", "system-update", "tpm2", "veritysetup")))
+
 INIT = """#!/bin/busybox sh
 # Gets the root from the disk, and leaves all else to what is there.
 export PATH=/bin
@@ -85,8 +95,10 @@ def _build(build: Build) -> None:
     build.packages.unpack(UNITS_ONLY, build.scratch / "units")
     for unit in (build.scratch / "units").glob("**/systemd/system/libvirtd*"):
         shutil.copy(unit, root / "etc/systemd/system")
-    # Six more logins, which Debian has only where there is no D-Bus.
-    (root / "etc/systemd/system/getty-static.service").symlink_to("/dev/null")
+    for name in ABSENT:
+        path = root / "etc/systemd" / name
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to("/dev/null")
     for (name, target), text in UNITS.items():
         (root / "etc/systemd/system" / name).write_text(text)
         if target:

@@ -22,8 +22,6 @@ tar --extract --directory / --no-same-owner
 hostname "$1"
 date --set="@$2" >/dev/null
 cat /lab/seed >/dev/urandom
-rm -f /etc/ssh/ssh_host_*
-ssh-keygen -A >/dev/null
 """
 
 
@@ -68,7 +66,9 @@ class Node(cluster.Node):
             "etc/hosts": self.lab.addresses() + "\n",
             "etc/network/interfaces": self._interfaces(),
             "lab/agent.py": (PROJECT / "tests/lab/agent.py").read_text(encoding="utf-8"),
-            "lab/seed": os.urandom(64).hex()}
+            "lab/seed": os.urandom(64).hex(),
+            "etc/ssh/ssh_host_ed25519_key": keys.host[self.name][0],
+            "etc/ssh/ssh_host_ed25519_key.pub": keys.host[self.name][1]}
         self._serial_run(["sh", "-euc", CONFIGURE, "sh", self.name, f"{time.time():.3f}"],
                          archive(files, self.examples))
 
