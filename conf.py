@@ -37,6 +37,7 @@ extensions = [
     "man_pages",
     "page_description",
     "reader_values",
+    "one_host",
     "downloads",
     "search_numbers",
     "last_run",
@@ -67,6 +68,7 @@ copybutton_prompt_is_regexp = True
 copybutton_line_continuation_character = "\\"
 copybutton_here_doc_delimiter = "EOF"
 copybutton_copy_empty_lines = False
+copybutton_selector = "div:not(.several-hosts) > div.highlight > pre"
 
 html_theme = "furo"
 html_title = "Securing Xen"

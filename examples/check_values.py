@@ -105,6 +105,38 @@ def address(text, version):
         raise BadValue("%s is not an IPv%d address" % (show(text), version)) from None
 
 
+def half(text):
+    """The second half of an IPv6 address, as a number; :func:`check_halves` knows whose.
+
+    >>> half("0xfe")
+    >>> half("::fe")
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: '::fe' is not half an IPv6 address as a number, such as 0xfe
+    """
+    if not re.match(r"0x[0-9a-f]{1,16}\Z", text):
+        raise BadValue("%s is not half an IPv6 address as a number, such as 0xfe" % show(text))
+
+
+def check_halves(values):
+    """Refuse numbers that are not the second halves of the addresses beside them: other ones would be guarded.
+
+    ``values`` has the texts of a file by their names, all of them checked.
+
+    >>> check_halves({"own_address6": ["2001:db8::1", "2001:db8::a:b"], "own_half6": ["0x1", "0xa000b"]})
+    >>> check_halves({"own_address6": ["2001:db8::2"], "own_half6": ["0x1"]})
+    Traceback (most recent call last):
+    ...
+    check_values.BadValue: own_half6 does not fit own_address6; { 0x2 } is expected
+    """
+    for name in values:
+        if name.endswith("_half6"):
+            addresses = name[:-len("half6")] + "address6"
+            expected = [hex(int(ipaddress.IPv6Address(text)) % 2 ** 64) for text in values.get(addresses, [])]
+            if values[name] != expected:
+                raise BadValue("%s does not fit %s; { %s } is expected" % (name, addresses, ", ".join(expected)))
+
+
 def listen(text):
     """What xend is to listen on: an interface, or an IPv4 address, of this host.
 
@@ -254,6 +286,7 @@ def check(name, text):
         "source6": lambda: source(text, 6),
         "address": lambda: address(text, 4),
         "address6": lambda: address(text, 6),
+        "half6": lambda: half(text),
         "interface": lambda: interface(text),
         "port": lambda: port(text),
         "listen": lambda: listen(text),
@@ -295,6 +328,8 @@ def nft_values(line, _ending):
     [('admin_network', '10.1.0.0/16'), ('admin_network', '10.2.0.0/16')]
     >>> list(nft_values('iifname "xenbr1" ip saddr 192.168.1.1/8 udp dport { 53, 67 } accept', ".nft"))
     [('interface', 'xenbr1'), ('source', '192.168.1.1/8'), ('port', '53'), ('port', '67')]
+    >>> list(nft_values('arp saddr ip 192.168.1.1 drop', ".nft"))
+    [('source', '192.168.1.1')]
     """
     line = line.split("#")[0]
     if re.match(r"\s*(re)?define\b", line):
@@ -304,7 +339,7 @@ def nft_values(line, _ending):
         for text in nft_items(match.group(2)):
             yield match.group(1), text
         return
-    for word, items in re.findall(r"\b(%s)\s+(?:!=\s*)?(\{[^}]*\}|[^\s;{]+)" % "|".join(NFT_KINDS), line):
+    for word, items in re.findall(r"\b(%s)\s+(?:ip\s+)?(?:!=\s*)?(\{[^}]*\}|[^\s;{]+)" % "|".join(NFT_KINDS), line):
         for text in nft_items(items):
             if not text.startswith("$"):
                 yield NFT_KINDS[word] + ("6" if NFT_KINDS[word] == "source" and ":" in text else ""), text
@@ -471,7 +506,7 @@ def check_files(paths):
     """Check every value of every file; raises BadValue with file and line."""
     admitted, rules = [], ""
     for path in paths:
-        where, text, networks = path, "", []
+        where, text, networks, values = path, "", [], {}
         try:
             reader = reader_of(path)
             with open(path, encoding="utf-8") as file:
@@ -480,8 +515,11 @@ def check_files(paths):
                     where = "%s:%d" % (path, number)
                     for name, value in reader(line.rstrip("\n")):
                         check(name, value)
+                        values.setdefault(name, []).append(value)
                         if admits_ssh(name, text):
                             networks.append(ipaddress.ip_network(value))
+            where = path
+            check_halves(values)
         except BadValue as error:
             raise BadValue("%s: %s" % (where, error)) from None
         except OSError as error:

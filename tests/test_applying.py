@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests import guide
-from tests.lab.cycle import assert_no_open_moment
+from tests.lab.cycle import assert_no_open_moment, fail, probes, succeed
 from tests.lab.filters import FILTERS, apply, iptables_of, undo
 from tests.lab.namespaces import Host
 from tests.lab.wait import until
@@ -309,6 +309,28 @@ def test_a_command_of_the_pages_applies_and_its_timer_waits(make_lab, page, pack
     host.run("bash", "-c", tied(page, packet_filter)[0])
     assert "dport 22 " in host.rules()
     host.run("sh", "undo-in.sh", "cancel")
+
+
+def test_the_timer_gives_the_border_back_after_a_wrong_card(make_lab, packet_filter):
+    """The check cannot know which of its cards leads inside; the rules cut off even who was logged in."""
+    name = "subnet-behind-a-firewall/border"
+    lab = make_lab("subnet-behind-a-firewall", iptables_of(packet_filter))
+    border, admin = lab["border"], lab["admin"]
+    border.listen(22)
+    logins = probes(lab, ["admin"], ["203.0.113.254", "2001:db8:2::fe"], 22)
+    succeed(logins)
+    assert admin.ask(do="hold", address="203.0.113.254", port=22)["alive"]
+    before = border.rules()
+    border.sh(f"sed -i 's/eth1/eth0/' {name}.*; mkfifo /run/go")
+    command, = (text for text in tied("scenarios/subnet-behind-a-firewall", packet_filter) if f"{name}." in text)
+    # Two minutes pass when the test says so.
+    assert "undo-in.sh 120 " in command
+    border.run("bash", "-c", command.replace("undo-in.sh 120 ", "undo-in.sh 0 sh -c 'cat /run/go; exec \"$@\"' sh "))
+    fail(logins)
+    assert not admin.ask(do="alive")["alive"]
+    border.sh("echo >/run/go")
+    until(lambda: border.rules() == before, "the timer has taken the rules back")
+    succeed(logins)
 
 
 def test_undo_in_cancelled_keeps_the_rules(make_lab):

@@ -92,6 +92,8 @@ def test_wrong_networks_in_every_kind_of_file(node, value, words):
     ("x.sxp", "(xend-relocation-address eth7)", "there is no interface eth7"),
     ("x.nft", "define admin_network = 198.51.100.0", "198.51.100.0 has no prefix length"),
     ("x.v4", "-A INPUT -s 198.51.100.0 -p tcp --dport 22 -j ACCEPT", "198.51.100.0 has no prefix length"),
+    ("x.nft", "define own_half6 = 0xfe::", "'0xfe::' is not half an IPv6 address as a number"),
+    ("x.nft", "arp saddr ip { 192.168.1.1, 192.168.1.300 } drop", "'192.168.1.300' is not an IPv4 address"),
     ("x.nft", 'iifname "eth9" accept', "there is no interface eth9"),
     ("x.nft", 'oifname { "lo", "eth9" } accept', "there is no interface eth9"),
     ("x.nft", "ip saddr 192.168.1.300 accept", "'192.168.1.300' is not an IPv4 address"),
@@ -125,6 +127,15 @@ def test_wrong_networks_in_every_kind_of_file(node, value, words):
 def test_other_wrong_values(node, file, text, words):
     write(node, file, text + "\n")
     assert f"{file}:1: " in (line := refused(node, file)) and words in line
+
+
+def test_halves_of_other_addresses_than_those_beside_them(node):
+    """Also where an address was added and its half forgotten."""
+    for halves in ("{ 0x1, 0x3 }", "0x1"):
+        write(node, "x.nft", f"define own_address6 = {{ 2001:db8::1, 2001:db8::2 }}\ndefine own_half6 = {halves}\n")
+        assert "x.nft: own_half6 does not fit own_address6; { 0x1, 0x2 } is expected" in refused(node, "x.nft")
+    write(node, "x.nft", "define own_half6 = { 0x1, 0x2 }\ndefine own_address6 = { 2001:db8::1, 2001:db8::2 }\n")
+    node.run("python3", "check_values.py", "x.nft")
 
 
 def test_a_key_may_be_a_secret_and_is_not_shown(node):

@@ -2,6 +2,8 @@
 """ssh, and so xl's live migration, by card and source: in each scenario from the nodes and the administrators only."""
 from __future__ import annotations
 
+import re
+
 from tests.by_address import (
     BESIDE,
     FAR,
@@ -28,9 +30,10 @@ from tests.by_address import (
     syns_in_frames,
     ways_by_the_border,
 )
-from tests.lab.cycle import Probes, assert_cycle, fail, probes, succeed
+from tests.lab.cycle import Probes, assert_cycle, fail, probes, succeed, verdicts
 from tests.lab.filters import accept_before, apply, apply_nft, iptables_of, undo, undo_nft
-from tests.lab.namespaces import Host, Lab
+from tests.lab.namespaces import PROJECT, Host, Lab
+from tests.lab.wait import until
 
 #: What no rule here is about.
 ANOTHER = 5900
@@ -128,6 +131,25 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
     know_other_administrators(lab)
     assert_past_domain_0s_firewall(node, packet_filter, attacks | rest, wanted)
     assert lab["admin"].ask(do="alive")["alive"]
+
+
+def test_subnet_behind_a_firewall_guests_but_a_jump_host(make_lab):
+    """With the page's lines, one guest gets to the subnet, by the name of its card; without them it is like all."""
+    lab = cluster(make_lab(SUBNET))
+    node = lab["node-a"]
+    node.sh("ip link set vif1.0 down; ip link set vif1.0 name vif-jump; ip link set vif-jump up")
+    logins = probes(lab, ["guest-a"], (*NODE_A, *NODE_B), SSH)
+    until(lambda: set(verdicts(logins).values()) == {"open"}, "the card is up again")
+    apply_nft(node, GUESTS)
+    apply(node, "nftables", f"{SUBNET}/ssh")
+    fail(logins)
+    page = (PROJECT / "source/scenarios/subnet-behind-a-firewall.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (?:`ssh-guests.nft` )?\| `(.*)` \|$", page, re.MULTILINE)
+    assert len(lines) == 2
+    before, drops, after = node.run("cat", f"{GUESTS}.nft").stdout.partition("        ip daddr")
+    node.run("tee", f"{GUESTS}.nft", input="\n".join([before, *lines, drops + after]))
+    apply_nft(node, GUESTS)
+    succeed(logins)
 
 
 def test_subnet_behind_a_firewall_guests(make_lab):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.lab.client_port import answered, begun_by_both
 from tests.lab.cycle import assert_cycle, fail, probes, succeed, verdicts
 from tests.lab.filters import accept_before, apply, apply_nft, iptables_of, undo, undo_nft
 from tests.lab.namespaces import PROJECT, Host, Lab
+from tests.lab.neighbours import believing
 from tests.lab.packets import arriving
 from tests.lab.wait import until
 
@@ -174,6 +176,53 @@ def test_vlan_tags_do_not_hide_a_guests_packet(start, packet_filter):
     attacks = {str(tags): syn(tags) for tags in ([], [0x8100], [0x8100, 0x8100], [0x88A8, 0x8100], [0x8100] * 3)}
     assert_cycle([node], lambda: apply_nft(node, GUESTS), lambda: undo_nft(node, GUESTS), attacks,
                  from_the_cluster(lab) | {"tagged, from another node": syn([0x8100], lab["node-b"], "xenbr0")})
+
+
+def test_no_guest_claims_an_address_of_a_node_or_of_the_border(make_lab):
+    """Neither tells it neighbours that such an address is its own, nor sends from it; with its own it may do both."""
+    lab = prepared(make_lab(SCENARIO))
+    node, other, guest = lab["node-a"], lab["node-b"], lab["guest-a"]
+    guest.listen(22)
+    for host in (node, other):
+        host.ask(do="hear")
+    others = [(other, NODE_A), (other, NODE_A6), (node, NODE_B), (node, NODE_B6),
+              (other, "192.168.1.254"), (other, "2001:db8:1::fe")]
+    free = [(node, "192.168.1.3"), (node, "2001:db8:1::3"), (other, "2001:db8:1::ff"), (node, "192.168.1.0"),
+            (node, "2001:db8:1::")]
+    one_at_a_time = threading.Lock()  # a claim that is believed is in the way of the others
+
+    def alone(probe):
+        def one() -> str:
+            with one_at_a_time:
+                return probe()
+        return one
+
+    def claims(addresses) -> dict:
+        found = {}
+        for victim, address in addresses:
+            version = 6 if ":" in address else 4
+            packet = dict(kind="udp 9 9", address=victim.address(version))
+            own = packet | dict(source=guest.address(version))
+            found[f"is {address}"] = believing(guest, victim, address)
+            found[f"sends from {address}"] = arriving(guest, "eth0", victim.mac("xenbr0"), victim, own,
+                                                      **packet, source=address)
+        return found
+
+    attacks = claims(others) | {"is another node, says hardware of kind 6": believing(guest, node, NODE_B, 6)}
+    wanted = claims(free) | from_the_cluster(lab) | the_rest(lab) | probes(
+        lab, ("node-a", "node-b", "admin"), (guest.address(4), guest.address(6)), 22)
+
+    def forget_neighbours() -> None:
+        for host in (node, other, guest, lab["border"]):
+            host.sh("ip neigh flush all")
+
+    def act(how) -> None:
+        how(node, GUESTS)
+        forget_neighbours()
+
+    assert_cycle([node], lambda: act(apply_nft), lambda: act(undo_nft),
+                 {name: alone(probe) for name, probe in attacks.items()},
+                 {name: alone(probe) for name, probe in wanted.items()})
 
 
 def test_the_border_firewall(at_the_border, packet_filter):

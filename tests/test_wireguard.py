@@ -16,6 +16,7 @@ from tests.lab.wait import until
 SCENARIO = "untrusted-subnet"
 RULES = f"{SCENARIO}/wireguard"
 DOMAIN_0 = "domain-0/firewall"
+SSH = f"{SCENARIO}/ssh"
 OUTER_A, OUTER_B = ("203.0.113.11", "2001:db8:2::11"), ("203.0.113.12", "2001:db8:2::12")
 INNER_A, INNER_B = ("192.168.1.1", "2001:db8:1::1"), ("192.168.1.2", "2001:db8:1::2")
 #: What a third peer of node-b's has, which is no node: an administrator's machine, say.
@@ -184,32 +185,49 @@ def test_before_the_tunnel_is_there(make_lab, packet_filter):
 
 
 def test_ssh_through_the_tunnel(make_tunnel, packet_filter):
-    """xl and libvirt's xen+ssh log in by ssh: with the page's lines, Domain-0's firewall admits the nodes by wg0."""
+    """xl and libvirt's xen+ssh log in by ssh: with the page's lines the nodes are let in by wg0, by Domain-0's firewall
+    alone, and by the scenario's rules for ssh with it and without."""
     lab = make_tunnel(iptables_of(packet_filter))
     node = lab["node-b"]
     third_peer(lab, lab["guest-a"])
     in_clear(lab["outsider"], OUTER_B)
     node.listen(22)
     wanted = probes(lab, ("node-a",), INNER_B, 22)
-    others = (probes(lab, ("node-a", "outsider"), OUTER_B, 22)
-              | probes(lab, ("outsider", "guest-a"), INNER_B, 22))
-    succeed(wanted | others)
+    strangers = probes(lab, ("outsider", "guest-a"), INNER_B, 22) | probes(lab, ("outsider",), OUTER_B, 22)
+    by_the_outer_address = probes(lab, ("node-a",), OUTER_B, 22)
+    succeed(wanted | strangers | by_the_outer_address)
+    node.sh("mkdir /run/before; cp domain-0/firewall.* /run/before")
     apply(node, packet_filter, RULES)
     apply(node, packet_filter, DOMAIN_0)
-    fail(wanted | others)
-    page = (PROJECT / "source/scenarios/untrusted-subnet-wireguard.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (?:`(domain-0/.*)` )?\| `(.*)` \|$", page, re.MULTILINE)
-    for file, after in ((f"{DOMAIN_0}.nft", "ct state established"), (f"{DOMAIN_0}.v4", "ESTABLISHED"),
-                        (f"{DOMAIN_0}.v6", "ESTABLISHED")):
-        first = [name for name, _ in rows].index(file)
-        last = next((number for number in range(first + 1, len(rows)) if rows[number][0]), len(rows))
-        text = node.run("cat", file).stdout.splitlines()
-        place = next(number for number, line in enumerate(text) if after in line) + 1
-        lines = text[:place] + [line for _, line in rows[first:last]] + text[place:]
-        node.run("tee", file, input="\n".join(lines) + "\n")
+    fail(wanted | strangers | by_the_outer_address)
+    add_lines_of_the_page(node, DOMAIN_0, {"nft": "ct state established", "v4": "ESTABLISHED", "v6": "ESTABLISHED"})
     apply(node, packet_filter, DOMAIN_0)
     succeed(wanted)
-    fail(others)
+    fail(strangers | by_the_outer_address)
+
+    apply(node, packet_filter, SSH)
+    fail(wanted | strangers)
+    node.sh("cp /run/before/* domain-0")
+    apply(node, packet_filter, DOMAIN_0)
+    add_lines_of_the_page(node, SSH, {"nft": "ip6 saddr $node_address6", "v4": "-i xenbr0", "v6": "-i xenbr0"})
+    apply(node, packet_filter, SSH)
+    succeed(wanted | by_the_outer_address)
+    fail(strangers)
+    undo(node, packet_filter, DOMAIN_0)
+    succeed(wanted | by_the_outer_address)
+    fail(strangers)
+
+
+def add_lines_of_the_page(node: Host, rules: str, after: dict[str, str]) -> None:
+    """Put what the page's list has for these rules below the line with a text, by the file's ending."""
+    page = (PROJECT / "source/scenarios/untrusted-subnet-wireguard.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^`(\S+\.(?:nft|v4|v6))`\n: (`.*`\n(?:\n  `.*`\n)*)", page, re.MULTILINE))
+    for ending, text in after.items():
+        file = f"{rules}.{ending}"
+        lines = node.run("cat", file).stdout.splitlines()
+        place = next(number for number, line in enumerate(lines) if text in line) + 1
+        lines[place:place] = re.findall("`(.*)`", listed[file])
+        node.run("tee", file, input="\n".join(lines) + "\n")
 
 
 def test_inner_addresses_on_the_wire(make_tunnel, packet_filter):

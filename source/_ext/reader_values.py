@@ -24,7 +24,8 @@ from tests.lab.topology import EXAMPLES, load
 
 
 class Place(NamedTuple):
-    """Where a parameter stands in the text of a block; ``form`` is ``pattern`` where it is written as one for xend."""
+    """Where a parameter stands in the text of a block; ``form`` is ``pattern`` where it is written as one for
+    xend, and ``half`` where it is the second half of an IPv6 address as a number."""
 
     start: int
     end: int
@@ -64,6 +65,15 @@ def pattern(value: str) -> str:
     return "^" + r"\\.".join(parts) + "$"
 
 
+def half(value: str) -> str:
+    """The second half of an IPv6 address as a number.
+
+    >>> half("2001:db8::a:b")
+    '0xa000b'
+    """
+    return hex(int(ipaddress.IPv6Address(value)) % 2 ** 64)
+
+
 def places(text: str, values: Mapping[str, str]) -> Iterator[Place]:
     """Where the values stand in a text, each as a word of its own.
 
@@ -78,6 +88,8 @@ def places(text: str, values: Mapping[str, str]) -> Iterator[Place]:
         written[rf"(?<![\w.-]){re.escape(value)}{further}"] = (name, "")
         if re.fullmatch(r"[\d.]+\.[\d.]+(/\d+)?", value):
             written[re.escape(pattern(value))] = (name, "pattern")
+        elif name.endswith("address6"):
+            written[rf"\b{half(value)}\b"] = (name, "half")
     expressions = sorted(written, key=len, reverse=True)
     if not expressions:
         return

@@ -119,6 +119,13 @@ function pattern(text) {
   return `^${parts.join("\\\\.")}$`;
 }
 
+/* The second half of an IPv6 address as a number, as the build writes it. */
+function half(text) {
+  return "0x" + BigInt.asUintN(64, number(text, 6)).toString(16);
+}
+
+const FORMS = { pattern, half };
+
 /* ---- The page ---- */
 
 function start(panel) {
@@ -161,7 +168,7 @@ function start(panel) {
     for (const place of places) {
       const name = place.dataset.parameter;
       const text = Object.hasOwn(shown, name) ? shown[name] : examples[name];
-      place.textContent = place.dataset.form === "pattern" ? pattern(text) : text;
+      place.textContent = place.dataset.form ? FORMS[place.dataset.form](text) : text;
       place.title = name.replaceAll("_", " ") + (Object.hasOwn(shown, name) ? "" : " (this guide's value)");
       place.classList.toggle("own", Object.hasOwn(shown, name));
       place.classList.toggle("linked", Object.hasOwn(linked, name));

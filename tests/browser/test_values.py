@@ -87,6 +87,14 @@ def test_patterns_of_xend_follow_the_network(visit):
         assert page.evaluate("text => pattern(text)", value) == reader_values.pattern(value)
 
 
+def test_halves_follow_the_addresses_of_ipv6(visit):
+    page = visit().open("scenarios/subnet-behind-a-firewall.html")
+    enter(page, {"node_a_address6": "2001:db8:7::a:b"})
+    assert "reserved_half6 = { 0xa000b, 0x2, 0xfe }" in page.locator("article").text_content()
+    for value in ("::1", "2001:db8::f00:0:0:1", "fe80::1:ffff:ffff:ffff", "2001:db8:1::"):
+        assert page.evaluate("text => half(text)", value) == reader_values.half(value)
+
+
 def test_one_click_brings_the_guides_values_back(visit):
     visitor = visit()
     page = visitor.open(PAGE)

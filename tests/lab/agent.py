@@ -274,6 +274,14 @@ def syn_in_frame(interface: str, mac: str, source: str, address: str, port: int,
     return {}
 
 
+def frame(interface: str, frame: str) -> dict:
+    """Send an Ethernet frame as it is given, in hexadecimal."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((interface, 0))
+        sock.send(bytes.fromhex(frame))
+    return {}
+
+
 def _checksum(data: bytes) -> bytes:
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
@@ -531,7 +539,7 @@ class Agent:
             "start_xend": self.xend.start, "stop_xend": self.xend.stop, "tcp_listeners": tcp_listeners, "write": write,
             "listen_udp": listen_udp, "datagram": datagram,
             "datagrams_heard": datagrams_heard, "broadcast": broadcast,
-            "ping": ping, "refusal": refusal, "syn_in_frame": syn_in_frame,
+            "ping": ping, "refusal": refusal, "syn_in_frame": syn_in_frame, "frame": frame,
             "router_advertisement": router_advertisement, "odd_packet": odd_packet,
             "hear": self.ears.hear, "was_heard": self.ears.was_heard, "packets": packets,
             "hold": self.held.hold, "alive": self.held.alive,
