@@ -62,7 +62,7 @@ dist: html pdf man epub  ## build/dist/: every format, the examples and what the
 
 test: $(if $(PAGE),$(VENV),all epub)  ## build the guide, then run every test; PAGE=source/....md runs the commands of one page
 	@./install-packages.sh test || true
-	@$(PYTHON) -m pytest $(if $(PAGE),--quiet -k test_page --page $(PAGE) tests/test_transcripts.py,--numprocesses 6 --dist worksteal)
+	@$(PYTHON) -m pytest $(if $(PAGE),--quiet -k test_page --page $(PAGE) tests/test_transcripts.py,--numprocesses 8 --dist worksteal)
 
 test-browser: html $(BROWSER)  ## build the pages, then look at them in Chromium, as readers do
 	@./install-packages.sh browser || true
