@@ -71,7 +71,7 @@ def without_our_words(page: str) -> str:
     page = re.sub(r"(?ms)^```\{(evidence|chapter-map)\}.*?^```$", "", page)
     page = re.sub(r"\{(?:run|tested|not-run)\}`([^`]*?)\s<[^<>`]*>`", r"`\1`", page)
     page = re.sub(r"\{examples-archive\}`([^`]*)`", r"\1", page)
-    page = re.sub(r"(?m)^:(not-run|xen):.*\n", "", page)
+    page = re.sub(r"(?m)^ *:(not-run|xen):.*\n", "", page)
     return re.sub(r"(?m)(:language: |\{code-block\} |`\{l=)(nft|iptables|sxp)\b", r"\1text", page)
 
 
