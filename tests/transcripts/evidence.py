@@ -7,6 +7,7 @@ changes, rather too early than too late.
 """
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -120,8 +121,13 @@ def hashes(blocks: Sequence[CodeBlock], metadata: Mapping[str, str],
 
 def surroundings() -> list[Path]:
     """The files beside the pages that decide what their commands do: all examples, and the model of xend."""
-    return sorted(path for folder in (EXAMPLES, PROJECT / "tests" / "lab" / "xend") for path in folder.rglob("*")
-                  if path.is_file() and "__pycache__" not in path.parts)
+    return sorted([*_files_below(EXAMPLES), *_files_below(PROJECT / "tests" / "lab" / "xend")])
+
+
+@functools.cache
+def _files_below(folder: Path) -> list[Path]:
+    """Looked up once, since a build asks a hundred times which files there are."""
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def hash_of_surroundings() -> str:
