@@ -95,7 +95,7 @@ def test_an_anchor_in_a_tab_opens_it(visit):
             expect(page.locator(f"[id='{anchor}']")).to_be_in_viewport()
     # Any element of a closed panel will do.
     page = visitor.open(PAGE)
-    closed = page.locator("[role=tabpanel][hidden] .highlight pre").first.get_attribute("id")
+    closed = page.locator("[role=tabpanel][hidden] .highlight pre[id]").first.get_attribute("id")
     page.evaluate("anchor => { location.hash = anchor }", closed)
     expect(page.locator(f"#{closed}")).to_be_in_viewport()
 
