@@ -31,6 +31,14 @@ def test_a_missing_page_leads_back_from_any_address(visit):
     assert page.url == f"{visitor.site}index.html"
 
 
+def test_on_paper_there_is_the_page_and_nothing_to_click(visit):
+    page = visit().open("scenarios/isolated-management-network.html")
+    page.emulate_media(media="print")
+    for what in (".skip-to-content", ".sidebar-drawer", ".toc-drawer", ".mobile-header", "details.values", ".copybtn"):
+        assert page.locator(what).count() > 0
+        assert not any(each.is_visible() for each in page.locator(what).all()), what
+
+
 def test_what_leaves_the_site_is_seen_and_refused(visit):
     """The look at the end of each test would see a request to elsewhere; the policy lets none through."""
     visitor = visit()
