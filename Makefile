@@ -71,7 +71,7 @@ test-browser: html $(BROWSER)  ## build the pages, then look at them in Chromium
 test-xen: $(VENV)  ## run what needs a hypervisor, on real Xen nodes in QEMU (some GB of memory; the first time, downloads)
 	@./install-packages.sh xen
 	@$(PYTHON) -m tests.lab.hypervisor prepare
-	@$(PYTHON) -m pytest --verbose --numprocesses 3 --dist worksteal tests/xen
+	@$(PYTHON) -m pytest --verbose --numprocesses 2 --dist worksteal tests/xen
 
 xen-shell: $(VENV)  ## a running cluster of Xen nodes: SCENARIO=isolated-management-network, XEN=4.17 or 4.20
 	@./install-packages.sh xen
