@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab.cycle import Probes, fail, succeed
-from tests.lab.filters import apply
+from tests.lab.filters import accept_before, apply
 from tests.lab.namespaces import Host, Lab
 from tests.lab.wait import until
 
@@ -49,6 +49,15 @@ def claim_beside_and_last(lab: Lab, *more: tuple[str, str]) -> None:
     for addresses in (BESIDE, LAST, *more):
         has(lab["node-b"], *addresses)
         route(lab["node-a"], addresses, NODE_B)
+
+
+def claim_in_the_cluster(lab: Lab) -> tuple[str, str]:
+    """Who claims addresses in a cluster: node-b, and guest-a by a card of its own. Returns what the guest claims."""
+    accept_before(lab["node-a"])
+    claim_beside_and_last(lab)
+    claimed = ("192.168.1.99", "2001:db8:1::99")
+    a_card_of_its_own(lab, claimed)
+    return claimed
 
 
 def claim_management(lab: Lab, outside: tuple[str, str]) -> tuple[str, str]:

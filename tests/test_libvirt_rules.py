@@ -19,6 +19,7 @@ from tests.by_address import (
     assert_refused_and_open,
     claim_beside_and_last,
     claim_beside_the_nodes,
+    claim_in_the_cluster,
     claim_management,
     claiming,
     further_addresses,
@@ -91,10 +92,7 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
     lab = cluster(make_lab(SUBNET, iptables_of(packet_filter)))
     node, other = lab["node-a"], lab["node-b"]
     rules = f"{SUBNET}/libvirt"
-    accept_before(node)
-    claim_beside_and_last(lab)
-    claimed = ("192.168.1.99", "2001:db8:1::99")
-    a_card_of_its_own(lab, claimed)
+    claimed = claim_in_the_cluster(lab)
 
     attacks = (probes(lab, ("outsider", "distant", "guest-a"), NODE_A, *PORTS)
                | claiming(lab["guest-a"], claimed, NODE_A, *PORTS)

@@ -22,6 +22,7 @@ from tests.by_address import (
     assert_refused_and_open,
     claim_beside_and_last,
     claim_beside_the_nodes,
+    claim_in_the_cluster,
     claim_management,
     claiming,
     further_addresses,
@@ -109,10 +110,7 @@ def test_subnet_behind_a_firewall(make_lab, packet_filter):
     lab = cluster(make_lab(SUBNET, iptables_of(packet_filter)))
     node, other = lab["node-a"], lab["node-b"]
     rules = f"{SUBNET}/ssh"
-    accept_before(node)
-    claim_beside_and_last(lab)
-    claimed = ("192.168.1.99", "2001:db8:1::99")
-    a_card_of_its_own(lab, claimed)
+    claimed = claim_in_the_cluster(lab)
     # An administrator's address, claimed by a neighbour to get to an address that the rules of the bridge do not know.
     administrators_own = ("198.51.100.199", "2001:db8:a::c7")
     has(other, *administrators_own)
