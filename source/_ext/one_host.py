@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from code_kinds import PROMPT
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -21,7 +22,8 @@ def several_hosts(text: str) -> bool:
     >>> several_hosts("root@node-a# id\\nuid=0(root)\\nroot@border# id\\n")
     True
     """
-    return len(set(re.findall(r"^root@([a-z0-9-]+)# ", text, re.MULTILINE))) > 1
+    prompts = re.findall(rf"^{PROMPT.pattern}", text, re.MULTILINE)
+    return len({prompt for prompt in prompts if prompt.startswith("root@")}) > 1
 
 
 class OneHost(SphinxPostTransform):
