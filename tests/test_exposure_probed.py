@@ -22,7 +22,7 @@ sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
 import exposure  # noqa: E402
 
 #: How many rule sets each test draws, and addresses that each port of each entrance is tried from.
-EXAMPLES = 42
+EXAMPLES = 50
 SOURCES = 28
 
 #: Takes away all rules and forgets all connections, so that each is a new one; loads rules.

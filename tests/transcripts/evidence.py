@@ -121,11 +121,11 @@ def hashes(blocks: Sequence[CodeBlock], metadata: Mapping[str, str],
 
 def surroundings() -> list[Path]:
     """The files beside the pages that decide what their commands do: all examples, and the model of xend."""
-    return sorted([*_files_below(EXAMPLES), *_files_below(PROJECT / "tests" / "lab" / "xend")])
+    return sorted([*files_below(EXAMPLES), *files_below(PROJECT / "tests" / "lab" / "xend")])
 
 
 @functools.cache
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Looked up once, since a build asks a hundred times which files there are."""
     return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 

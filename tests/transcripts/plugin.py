@@ -71,6 +71,7 @@ class KeepEvidence:
         # A worker that died has said nothing of its case but the name of the test.
         self.outcomes.failed |= {case for case in cases if "-".join(filter(None, case)) in self.crashed}
         self.cases |= self.outcomes.failed
+        evidence.files_below.cache_clear()  # there may be others by now
         if evidence.hash_of_surroundings() != self.surroundings:
             self.remark = "examples were changed while the tests ran: no evidence of this run is kept"
             return
