@@ -23,32 +23,27 @@ def arp(mac: str, address: str, asked: str, hardware: int = 1) -> bytes:
             + bytes.fromhex(mac) + own + bytes(6) + other)
 
 
-def advertisement(mac: str, address: str) -> bytes:
-    """Tells everybody where an IPv6 address is now (RFC 4861, 4.4), from an address that is in nobody's way."""
-    source, everybody, target = (ipaddress.IPv6Address(text).packed for text in ("fe80::99", "ff02::1", address))
-    body = struct.pack("!I", 0x20000000) + target + b"\x02\x01" + bytes.fromhex(mac)  # override what you know
-    total = sum(struct.unpack("!40H", source + everybody + struct.pack("!II", 4 + len(body), 58)
-                              + struct.pack("!BBH", 136, 0, 0) + body + bytes(8)))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return (bytes.fromhex("333300000001" + mac) + struct.pack("!HIHBB", 0x86DD, 6 << 28, 4 + len(body), 58, 255)
-            + source + everybody + struct.pack("!BBH", 136, 0, total ^ 0xFFFF) + body)
+def advertisement(mac: str, address: str) -> dict[str, str | int]:
+    """Tells everybody where an IPv6 address is now (RFC 4861, 4.4), from an address that is in nobody's way; as the
+    agent's ``packets`` takes it. Its mark is an option that nobody looks at (of type 14, RFC 3971)."""
+    body = "20000000" + ipaddress.IPv6Address(address).packed.hex() + "0201" + mac  # override what you know
+    return dict(kind="icmpv6 136", source="fe80::99", address="ff02::1", hops=255, body=body, mark="\x0e\x01000000")
 
 
 def believing(guest: Host, victim: Host, address: str, hardware: int = 1) -> Callable[[], str]:
     """A probe: ``open`` where a neighbour of the guest takes an address for the guest's, once it has claimed it."""
     mac = guest.mac("eth0").replace(":", "")
     if ":" in address:
-        frame = advertisement(mac, address)
+        claim = dict(do="packets", mac="33:33:00:00:00:01", packets=[advertisement(mac, address)])
     else:
-        frame = arp(mac, address, victim.address(4), hardware)
+        claim = dict(do="frame", frame=arp(mac, address, victim.address(4), hardware).hex())
     own = dict(kind="udp 9 9", source=guest.address(4), address=victim.address(4))
     behind = arriving(guest, "eth0", victim.mac("xenbr0"), victim, own, **own)
 
     def probe() -> str:
         nobody = ":".join(NOBODY[i:i + 2] for i in range(0, 12, 2))
         victim.sh(f"ip neigh replace {address} lladdr {nobody} dev xenbr0 nud stale")
-        guest.ask(do="frame", interface="eth0", frame=frame.hex())
+        guest.ask(**claim, interface="eth0")
         assert behind() == "open"  # so the frame has arrived, too
         known = victim.sh(f"ip neigh show {address} dev xenbr0; ip neigh del {address} dev xenbr0").stdout
         return "open" if guest.mac("eth0") in known else "filtered"
