@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import namespaces, skip, topology
-from tests.lab.namespaces import LabError
+from tests.lab.namespaces import Lab, LabError
 from tests.lab.wait import until
 
 NODE = "203.0.113.11"
@@ -38,6 +38,15 @@ def test_a_broken_lab_is_no_closed_port(make_lab):
         lab["outsider"].probe("198.51.100.10", 22)
     with pytest.raises(LabError, match="assign"):
         lab["outsider"].probe(NODE, 22, source="192.0.2.1")
+
+
+@pytest.mark.parametrize("part", ["wires", "settings"])
+def test_a_lab_that_cannot_be_made_says_why(part, monkeypatch):
+    skip.without_lab(namespaces.why_not())
+    lab = Lab("domain-0")
+    monkeypatch.setattr(lab, part, lambda *_: "link set nothing up")
+    with pytest.raises(LabError, match='did not start.*"nothing"'):
+        lab.__enter__()
 
 
 def test_the_guest_is_on_the_bridge(make_lab):

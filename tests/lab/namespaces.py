@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The lab on network namespaces: a scenario's hosts, on the kernel's own packet filter.
 
-One *anchor* process owns a process, mount and network namespace (and, without
-root, a user namespace). It lives as long as the pipe that the tests hold: when
-they end, however they end, the kernel takes every process, interface and rule
-of the lab with it. Each host is a network, mount and host name namespace below
-the anchor; the networks between them are bridges in the anchor's namespace.
+One *anchor* process (``anchor.py``) owns a process, mount and network namespace
+(and, without root, a user namespace). It lives as long as the pipe that the
+tests hold: when they end, however they end, the kernel takes every process,
+interface and rule of the lab with it. Each host is a network, mount and host
+name namespace below the anchor; the networks between them are bridges in the
+anchor's namespace.
 What is the same for every lab, such as a copy of /etc, is laid out once, in the
 mount namespace of a *template* process, which lives just as long.
 """
@@ -46,8 +47,10 @@ mkdir -p /mnt/etc /mnt/run/home
 cp -r /etc/. /mnt/etc/ 2>/dev/null || true
 cp -r "$1/examples" /mnt/run/examples
 # Compiled once, and not at the start of each.
-python3 -ISc 'import py_compile, sys; py_compile.compile(sys.argv[1], "/mnt/run/agent.pyc", doraise=True)' \
-  "$1/tests/lab/agent.py"
+for program in agent anchor; do
+  python3 -ISc 'import py_compile, sys; py_compile.compile(*sys.argv[1:], doraise=True)' \
+    "$1/tests/lab/$program.py" "/mnt/run/$program.pyc"
+done
 cd /mnt/etc
 # ssh refuses settings of an owner whom it does not know: without root, the machine's root.
 rm -rf ssh/ssh_config.d/* ssh/ssh_host_* ssh/sshd_config.d/* shadow* resolv.conf wireguard
@@ -74,74 +77,6 @@ mount -o remount,bind,ro /mnt
 echo ready
 exec cat >/dev/null
 """
-
-# Runs as the first process of the anchor. /run is the lab's own, so that lock and pid files of the machine's services
-# are neither seen nor touched.
-ANCHOR = r"""
-wires=$1 host=$2 folders=$3
-shift 3
-mount -t tmpfs tmpfs /run
-mkdir -p $folders
-printf '%s\n' "$wires" | ip -batch -
-for file in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do
-  if [ -e "$file" ]; then echo 0 > "$file"; fi
-done
-while [ $# -gt 0 ]; do
-  { nsenter --net="/run/netns/$1" unshare --mount --uts sh -ec "$host" sh "$1" "$2" "$3" "$4" "$5" "$6" ||
-    echo failed; } &
-  shift 6
-done
-exec cat >/dev/null
-"""
-
-# Runs as the first process of each host. /etc and /run are those of the template with a layer of the host's own on top,
-# so that a page can say /etc/nftables.conf and mean it.
-HOST = r"""
-name=$1 role=$2 multi=$3 bridge_nf=$4 addresses=$5 settings=$6
-cd /proc/sys/net
-# Of the interfaces that are there, too, and not only of those to come.
-for file in ipv6/conf/*/accept_dad ipv6/conf/*/accept_ra; do
-  echo 0 > "$file"
-done
-case $role in
-node)
-  # The kernel's strict reverse path check, so that what gets in gets in despite it.
-  for file in ipv4/conf/*/rp_filter; do
-    echo 1 > "$file"
-  done ;;
-router | 'border firewall')
-  echo 1 > ipv4/ip_forward
-  echo 1 > ipv6/conf/all/forwarding ;;
-esac
-if [ -e bridge ] || [ "$bridge_nf" = 1 ]; then
-  echo "$bridge_nf" > bridge/bridge-nf-call-iptables
-  echo "$bridge_nf" > bridge/bridge-nf-call-ip6tables
-fi
-hostname "$name"
-own=/run/hosts/$name
-# To make a key takes long: the nodes of the examples have one already.
-keys=/mnt/keys/$name
-[ -e "$keys" ] || keys=/mnt/keys/none
-printf '%s\n' >"$own/fstab" \
-  "overlay /etc overlay lowerdir=$keys:/mnt/etc,upperdir=$own/etc,workdir=$own/etc-work" \
-  '/run/media /media none bind' \
-  "overlay /run overlay lowerdir=/mnt/$multi:/mnt/run,upperdir=$own/run,workdir=$own/run-work"
-mount --all --fstab "$own/fstab"
-printf '%s\n' "$addresses" > /etc/hosts
-if [ "$role" = node ] && ! [ -e /etc/ssh/ssh_host_ed25519_key ]; then
-  ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f /etc/ssh/ssh_host_ed25519_key
-fi
-state=$(printf '%s\n' "$settings" 'address show up' | ip -batch -)
-# The kernel sees in its own time that the other end of a link is up, too, and listens for who asks for an IPv6 address
-# even later. Until then packets get lost.
-while case $state in *DOWN* | *tentative*) ;; *) false ;; esac; do
-  sleep 0.02
-  state=$(ip address show up)
-done
-echo ready
-exec sleep infinity
-"""
-
 
 #: Mounts what the hosts have as /etc and /run.
 OVERLAY = ["sh", "-ec", "mkdir /run/upper /run/work; "
@@ -262,18 +197,15 @@ class Lab:
 
     def _start(self) -> None:
         hosts = self.namespaced()
-        # All made by one program, for speed.
-        folders = ["/run/media", *(f"/run/hosts/{host.name}/{layer}" for host in hosts
-                                   for layer in ("etc", "etc-work", "run", "run-work"))]
         process = _start(
             [*enter(_template().pid), "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child",
-             "--mount-proc", "sh", "-ec", ANCHOR, "sh", self.wires(), HOST, " ".join(folders),
+             "--mount-proc", "python3", "-IS", "/mnt/run/anchor.pyc", self.wires(),
              *(word for host in hosts for word in (host.name, host.role, BACK_ENDS[self.iptables],
                                                    str(int(self.bridge_nf)), self.addresses(), self.settings(host)))],
             parts=len(hosts))
         self._processes.append(process)
         self.anchor, = _children(process.pid)
-        self.hosts = {host.name: Host(self, host, *_children(pid)) for host, pid in zip(hosts, _children(self.anchor))}
+        self.hosts = {host.name: Host(self, host, pid) for host, pid in zip(hosts, _children(self.anchor))}
 
     def namespaced(self) -> list[topologies.Host]:
         """The hosts that are network namespaces: here, all of them."""
