@@ -21,7 +21,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from source._ext.code_kinds import CodeBlock, code_blocks
+from code_kinds import CodeBlock, code_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from docutils import nodes
 
-from source._ext.code_kinds import CodeBlock, code_blocks
+from code_kinds import CodeBlock, code_blocks
 from tests import guide
 
 

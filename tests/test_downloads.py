@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from source._ext import downloads
+import downloads
 from tests import guide
 
 EXAMPLES = guide.ROOT / "examples"

@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from source._ext.code_kinds import EXAMPLES, CodeBlock
+from code_kinds import EXAMPLES, CodeBlock
 from tests import guide
 from tests.transcripts import accounts, evidence, plugin
 from tests.transcripts import page as pages

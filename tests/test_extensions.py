@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from pygments.token import Error, Token
 
-from source._ext import lexers, measured_curve, reread, topology_picture
+import lexers
+import measured_curve
+import reread
+import topology_picture
 from tests import guide
 from tests.lab.topology import load
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sphinx.errors import SphinxError
 
-from source._ext import mistakes
+import mistakes
 from tests import guide
 from tests.lab import topology
 

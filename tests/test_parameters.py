@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from source._ext import reader_values
-from source._ext.code_kinds import CodeBlock
+import reader_values
+from code_kinds import CodeBlock
 from tests import guide
 from tests.lab import topology
 from tests.transcripts.page import PROMPT_IN_TEXT, commands

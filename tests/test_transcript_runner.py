@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import conf
-from source._ext.code_kinds import PROMPT, CodeBlock, code_blocks
+from code_kinds import PROMPT, CodeBlock, code_blocks
 from tests import guide
 from tests.lab import namespaces, skip
 from tests.lab.namespaces import Lab

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from source._ext.code_kinds import PROGRAMS
+from code_kinds import PROGRAMS
 from tests import guide
 from tests.transcripts import page as pages
 from tests.transcripts.cases import parametrize, run_page

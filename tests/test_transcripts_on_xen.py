@@ -6,9 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from evidence import remark  # source/_ext
 
-from source._ext.code_kinds import CodeBlock, code_blocks
+from code_kinds import CodeBlock, code_blocks
+from evidence import remark  # source/_ext
 from tests import guide
 from tests.transcripts import accounts, evidence
 from tests.transcripts import page as pages

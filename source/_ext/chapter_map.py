@@ -35,7 +35,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import conversion_report
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
@@ -45,6 +44,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+import conversion_report
 from latex import tex2myst
 from latex.converter.document import Block, Code, ItemList, Paragraph, Section
 from latex.converter.myst import inline

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx_tabs.tabs import SphinxTabsPanel
+
 from tabs_everywhere import labelled_panels
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

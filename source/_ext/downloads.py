@@ -14,12 +14,12 @@ import tarfile
 from html import escape
 from pathlib import Path
 
-from around_blocks import Above, Below, put
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 from sphinx.util.typing import ExtensionMetadata
 
+from around_blocks import Above, Below, put
 from tests.lab.topology import EXAMPLES
 
 FOLDER = "examples"

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from around_blocks import Below, put
-from code_kinds import CodeBlock, placed_blocks
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
@@ -25,6 +23,8 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import ExtensionMetadata
 
+from around_blocks import Below, put
+from code_kinds import CodeBlock, placed_blocks
 from tests.lab.filters import FILTERS
 from tests.transcripts import evidence as kept
 from tests.transcripts import page as pages

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import re
 
-from around_blocks import Above, Below
-from code_kinds import placed_blocks
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
-from tabs_everywhere import Label
 
+from around_blocks import Above, Below
+from code_kinds import placed_blocks
+from tabs_everywhere import Label
 from tests.lab.topology import EXAMPLES
 from tests.transcripts import page as pages
 

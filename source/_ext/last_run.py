@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
-from evidence import NOT_YET, Needed, remark
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
+
+from evidence import NOT_YET, Needed, remark
 
 CODE = (nodes.literal_block, nodes.literal)
 

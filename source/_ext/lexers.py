@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 
-from code_kinds import PROMPT
 from pygments.lexer import RegexLexer, bygroups, words
 from pygments.lexers.shell import BashSessionLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text, Whitespace
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
+
+from code_kinds import PROMPT
 
 ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+|(?=[0-9a-fA-F:]*:[0-9a-fA-F]*:)[0-9a-fA-F:]+)(?:/\d+)?"
 """IPv4 or IPv6, with or without a prefix length. IPv6 has two colons at least, so ``tcp:`` is none."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from code_kinds import PROMPT, placed_blocks
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
 
+from code_kinds import PROMPT, placed_blocks
 from tests.lab.topology import EXAMPLES, TopologyError, load
 from tests.transcripts import page as pages
 

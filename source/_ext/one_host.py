@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 
-from code_kinds import PROMPT
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.typing import ExtensionMetadata
+
+from code_kinds import PROMPT
 
 
 def several_hosts(text: str) -> bool:

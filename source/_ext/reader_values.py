@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, NamedTuple
 
-from code_kinds import PROMPT, CodeBlock, placed_blocks
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
+from code_kinds import PROMPT, CodeBlock, placed_blocks
 from tests.lab.topology import EXAMPLES, load
 
 

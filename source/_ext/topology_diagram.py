@@ -12,7 +12,6 @@ import subprocess
 from html import escape
 from pathlib import Path
 
-import topology_picture
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -22,6 +21,7 @@ from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 from sphinx.writers.latex import LaTeXTranslator
 
+import topology_picture
 from tests.lab.topology import EXAMPLES, Topology, TopologyError, load
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page
 
-from source._ext.code_kinds import CodeBlock
-from source._ext.one_host import several_hosts
+from code_kinds import CodeBlock
+from one_host import several_hosts
 from tests import guide
 from tests.transcripts.page import commands
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from playwright.sync_api import Page, expect
 
-from source._ext import reader_values
+import reader_values
 from tests.browser.conftest import Visitor
 from tests.lab import topology
 

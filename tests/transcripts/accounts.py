@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from source._ext.code_kinds import EXAMPLES, CodeBlock
+from code_kinds import EXAMPLES, CodeBlock
 from tests.transcripts import evidence
 from tests.transcripts import page as pages
 from tests.transcripts.evidence import Session

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
-from source._ext.code_kinds import EXAMPLES, CodeBlock
+from code_kinds import EXAMPLES, CodeBlock
 from tests.transcripts import page as pages
 from tests.transcripts.page import PROJECT
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from source._ext.code_kinds import PROGRAMS
+from code_kinds import PROGRAMS
 from tests.lab import namespaces, sshd, topology, wireguard
 from tests.lab.filters import FILTERS, iptables_of
 from tests.lab.hypervisor import cluster

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from source._ext.code_kinds import PROMPT, CodeBlock
+from code_kinds import PROMPT, CodeBlock
 from tests.lab.filters import FILTERS
 from tests.lab.hypervisor.packages import RELEASES
 from tests.transcripts import output
