@@ -9,6 +9,8 @@ and what is between them. Says ``ready`` for each host on standard output, or ``
 One program in place of a shell script, since to start another one takes longer than what most of them do; standard
 library only, and little of it, for the same reason.
 """
+from __future__ import annotations
+
 import ctypes
 import fcntl
 import os
@@ -24,7 +26,7 @@ AF_INET, SOCK_DGRAM = 2, 2
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def call(name, *arguments):
+def call(name: str, *arguments) -> int:
     """Call a function of the C library; raises OSError with its name."""
     result = getattr(LIBC, name)(*arguments)
     if result < 0:
@@ -33,37 +35,37 @@ def call(name, *arguments):
     return result
 
 
-def mount(source, target, kind=None, flags=0, data=None):
+def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
     """mount(2)."""
     call("mount", *[text and text.encode() for text in (source, target, kind)], ctypes.c_ulong(flags),
          data and data.encode())
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     """Write a file whole."""
     with open(path, "w") as file:
         file.write(text)
 
 
-def start(*command):
+def start(*command: str) -> tuple[int, tuple[str, ...]]:
     """Start a program that must end well; returns what :func:`end` takes."""
     return os.posix_spawnp(command[0], command, os.environ), command
 
 
-def end(started):
+def end(started: tuple[int, tuple[str, ...]]) -> None:
     """Wait for the end of a program. Raises RuntimeError where it did not end well; it has said why."""
     process, command = started
     if os.waitpid(process, 0)[1]:
         raise RuntimeError(" ".join(command))
 
 
-def ip(file, batch):
+def ip(file: str, batch: str) -> tuple[int, tuple[str, ...]]:
     """Start ip with a batch, which it reads from a file."""
     write(file, batch + "\n")
     return start("ip", "-batch", file)
 
 
-def bridged_packets(through_iptables):
+def bridged_packets(through_iptables: str) -> None:
     """Set whether iptables sees them, "1" or "0"; a kernel without br_netfilter has no such switch."""
     for name in ("iptables", "ip6tables"):
         file = "/proc/sys/net/bridge/bridge-nf-call-" + name
@@ -71,7 +73,7 @@ def bridged_packets(through_iptables):
             write(file, through_iptables)
 
 
-def as_in_the_topology(role, bridge_nf):
+def as_in_the_topology(role: str, bridge_nf: str) -> None:
     """Set how the kernel treats the packets of this host."""
     # Of the interfaces that are there, too, and not only of those to come.
     for name in os.listdir("/proc/sys/net/ipv6/conf"):
@@ -87,7 +89,7 @@ def as_in_the_topology(role, bridge_nf):
     bridged_packets(bridge_nf)
 
 
-def waiting():
+def waiting() -> bool:
     """Whether an interface that is up has no link yet, or an IPv6 address is tentative.
 
     The kernel sees in its own time that the other end of a link is up, too, and listens for who asks for an IPv6
@@ -107,8 +109,9 @@ def waiting():
     return any(each & IFF_UP and not each & IFF_RUNNING for each in flags)
 
 
-def host(wires_are_made, name, role, folder, bridge_nf, addresses, settings):
-    """Make this process a host."""
+def host(wires_are_made: int, name: str, role: str, folder: str, bridge_nf: str, addresses: str,
+         settings: str) -> None:
+    """Make this process a host; the pipe ends when its wires are made."""
     call("unshare", CLONE_NEWNS | CLONE_NEWUTS)
     call("sethostname", name.encode(), len(name.encode()))
     own = "/run/hosts/" + name
@@ -137,7 +140,7 @@ def host(wires_are_made, name, role, folder, bridge_nf, addresses, settings):
         time.sleep(0.002)
 
 
-def forked(wires_are_made, made, *described):
+def forked(wires_are_made: int, made: int, *described: str) -> None:
     """Start a process that becomes a host and remains."""
     if os.fork():
         return
@@ -153,7 +156,7 @@ def forked(wires_are_made, made, *described):
     os.execvp("sleep", ["sleep", "infinity"])
 
 
-def main(wires, *words):
+def main(wires: str, *words: str) -> None:
     """Make the lab, and wait."""
     os.setsid()  # so that Ctrl-C, which ends the tests, leaves them a lab to clean up in
     # So that lock and pid files of the machine's services are neither seen nor touched.
