@@ -254,13 +254,20 @@ def test_the_border_firewall(at_the_border, packet_filter):
     # By way of the border and back into the same network: a node to an address of another, outside to outside.
     has(node, "192.168.1.201", "2001:db8:1::c9")
     border.sh(f"ip route add 192.168.1.201 via {NODE_A}; ip route add 2001:db8:1::c9 via {NODE_A6}")
-    for host in (other, outsider):
+    for host in (other, outsider, guest):
         host.sh("for i in /proc/sys/net/ipv[46]/conf/*/accept_redirects; do echo 0 > $i; done")
     other.sh("ip route add 192.168.1.201 via 192.168.1.254; ip route add 2001:db8:1::c9 via 2001:db8:1::fe")
     outsider.sh("ip route add 198.51.100.10 via 203.0.113.254; ip route add 2001:db8:a::10 via 2001:db8:2::fe")
     has(guest, LAST, LAST6)
     for version, last in ((4, LAST), (6, LAST6)):  # the way back to it
         border.sh(f"ip route add {last} via {guest.address(version)}")
+    # The guest answers in the place of somebody outside, by way of the border.
+    guest.listen(80)
+    has(guest, "192.77.8.77", "2001:db8:e::77")
+    for version, elsewhere in ((4, "192.77.8.77"), (6, "2001:db8:e::77")):
+        border.sh(f"ip route add {elsewhere} via {guest.address(version)}")
+        guest.sh(f"ip route add {other.address(version)} via {border.address(version, 'eth1')}")
+        attacks[f"an answer from {elsewhere}"] = lambda elsewhere=elsewhere: other.probe(elsewhere, 80)
     wanted = from_the_cluster(lab) | the_rest(lab) | {
         **probes(lab, ("admin", "node-a"), ("203.0.113.254",), 22),
         **probes(lab, ("admin",), ("203.0.113.254", "2001:db8:2::fe"), 8002),
