@@ -426,7 +426,7 @@ class ReversePath(Setless):
 
 NEVER = Cond(("family",), ())
 ACCEPT, DROP, RETURN, FALL = "accept", "drop", "return", "fall"
-JUMP, GOTO, CONTINUE = "jump", "goto", "continue"
+JUMP, GOTO = "jump", "goto"
 
 
 class Rule:
@@ -942,9 +942,7 @@ class Part:
                 group = taken
             else:
                 verdict, target = step[1], step[2]
-                if verdict == CONTINUE:
-                    crowd.pend(group)
-                for state, segments in group.items() if verdict != CONTINUE else ():
+                for state, segments in group.items():
                     if verdict in (JUMP, GOTO):
                         runs = yield ("chain", target, state)
                         crowd.send(runs, state, segments, why, verdict)
@@ -1475,12 +1473,13 @@ NFT_FLAGS = {name.lower(): bits for name, bits in FLAGS.items() if name not in (
 NFT_STATES = {name.lower(): bits for name, bits in STATES.items() if bits}
 NFT_STATUS = {"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}
 PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58,
-             "comp": 108, "sctp": 132, "udplite": 136, "hopopt": 0, "ipv6": 41, "gre": 47, "ipv6-nonxt": 59}
+             "comp": 108, "sctp": 132, "udplite": 136, "hopopt": 0, "ipv6": 41, "gre": 47, "ipv6-nonxt": 59, "ip": 0,
+             "ipv6-route": 43, "ipv6-frag": 44, "ipv6-opts": 60}
 ETHER = {"ip": 0x800, "arp": 0x806, "ip6": 0x86DD, "vlan": 0x8100, "8021q": 0x8100, "8021ad": 0x88A8}
 #: Names of numbers, by field.
 NAMED = {"flags": NFT_FLAGS, "ctstate": NFT_STATES, "ctstatus": NFT_STATUS, "l4proto": PROTOCOLS, "nexthdr": PROTOCOLS,
          "ethertype": ETHER, "nfproto": {"ipv4": 2, "ipv6": 10}, "ctdir": {"original": 0, "reply": 1}}
-BITS = ("flags", "ctstate", "ctstatus")
+BITS = (("flags",), ("ctstate",), ("ctstatus",))
 TEXTS = ("iif", "oif", "dtype", "pkttype")
 #: What an expression asks for: the field, and what the packet has to be.
 EXPRESSIONS = {
@@ -1498,6 +1497,10 @@ EXPRESSIONS = {
 }
 #: Headers that a TCP packet does not have: a rule that asks for them ends there.
 OTHERS = ("udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "esp", "ah", "comp", "arp", "gre")
+#: What a packet has to be for a statement to be about it, where nft prints no condition that says so.
+FAMILY = {"ip": (4,), "icmp": (4,), "ip6": (6,), "icmpv6": (6,)}
+#: What an element of a set may have and still be in it for every packet: not a limit, which ends the rule at times.
+HARMLESS = {"val", "timeout", "expires", "comment", "counter", "last"}
 #: Statements behind which a packet goes on to the next one, unchanged in what rules ask for.
 SILENT = frozenset(["counter", "log", "comment", "last", "dup", "flow", "ct helper", "ct timeout", "ct expectation",
                     "secmark"])
@@ -1517,11 +1520,11 @@ def compact(found):
             return "prefix", value["addr"], value["len"]
         if key == "range":
             return "range", value[0], value[1]
-        if key == "elem" and isinstance(value, dict):
+        if key == "elem" and isinstance(value, dict) and value.keys() <= HARMLESS:
             return value["val"]
-        if key == "counter":
+        if key == "counter" and looks_up_nothing(value):
             return COUNTER
-        if key == "payload" and "field" in value:
+        if key == "payload" and len(value) == 2:  # with a third part it is about bytes, or a packet in a tunnel
             return "payload", value["protocol"], value["field"]
         if key == "meta":
             return "meta", value["key"]
@@ -1530,6 +1533,11 @@ def compact(found):
     except (KeyError, TypeError, IndexError):
         pass
     return found
+
+
+def looks_up_nothing(value):
+    """Whether a statement has all that it needs: a rule ends where it looks something up and finds nothing."""
+    return not isinstance(value, dict) or not any(isinstance(each, (dict, tuple)) for each in value.values())
 
 
 COUNTER = {"counter": None}
@@ -1602,7 +1610,8 @@ class Nftables:
                     name = inner.get("set", inner.get("map")).lstrip("@")
                     self.changed_sets.add((thing["family"], thing["table"], name))
         for key, thing in self.sets.items():
-            if "dynamic" in (thing.get("flags") or ()):
+            if "dynamic" in (thing.get("flags") or ()) or not all(HARMLESS.issuperset(statement)
+                                                                  for statement in thing.get("stmt") or ()):
                 self.changed_sets.add(key)
 
     def rule(self, thing, key, number):
@@ -1626,17 +1635,19 @@ class Nftables:
     def statement(self, expression, table):
         """The steps of one statement."""
         (key, value), = expression.items()
-        if key in SILENT or key == "mangle" and not self.mangles(value):
-            return []
+        if key in SILENT:
+            return [] if looks_up_nothing(value) else [("if", Unknown("what a statement looks up"))]
         if key == "match":
             try:
                 return [("if", self.match(value["op"], value["left"], value["right"], table))]
             except Strange as strange:
                 return [("if", Unknown(str(strange)))]
-        if key in (ACCEPT, DROP, RETURN, CONTINUE):
+        if key == "continue":  # with what is next in the rule
+            return []
+        if key in (ACCEPT, DROP, RETURN):
             return [("do", key, None)]
         if key == "reject":
-            return [("do", DROP, None)]
+            return self.about(value["type"] if value else None) + [("do", DROP, None)]
         if key in (JUMP, GOTO):
             return [("do", key, self.chain(table, value["target"]))]
         if key in ("masquerade", "snat"):
@@ -1656,10 +1667,7 @@ class Nftables:
             return [self.branch(value["key"], value["data"], table,
                                 lambda verdict: self.statement(verdict, table))]
         if key == "mangle":
-            into = {("meta", "mark"): "mark", ("ct", "mark"): "ctmark"}.get(value["key"])
-            if into is None:
-                raise Strange("a change of the packet")
-            return self.marks(into, value["value"], table)
+            return self.mangle(value["key"], value["value"], table)
         if key in ("dnat", "redirect", "tproxy"):
             value = value if isinstance(value, dict) else {}
             to, ports = value.get("addr"), value.get("port")
@@ -1668,10 +1676,17 @@ class Nftables:
         return [("any", "the statement %s" % show(key, 30))]
 
     @staticmethod
-    def mangles(value):
-        """Whether a statement changes what rules ask for."""
-        return value["key"][-1] not in ("priority", "nftrace", "dscp", "ecn", "ttl", "hoplimit", "event", "label",
-                                        "helper")
+    def about(family):
+        """The step of a statement that is for packets of one family only; None for all."""
+        return [("if", Cond((), ((),), needs=FAMILY[family]))] if family in FAMILY else []
+
+    def mangle(self, key, value, table):
+        """The steps of a statement that changes the packet, or what is noted of it."""
+        if key in (("meta", "mark"), ("ct", "mark")):
+            return self.marks("mark" if key[0] == "meta" else "ctmark", value, table)
+        if key[-1] not in ("priority", "nftrace", "dscp", "ecn", "ttl", "hoplimit", "event", "label", "helper"):
+            raise Strange("a change of the packet")
+        return self.about(key[1]) + self.statement({"log": {"value": value}}, table)
 
     def chain(self, table, name):
         """The chain that a rule jumps to."""
@@ -1684,7 +1699,10 @@ class Nftables:
         if isinstance(value, dict) and "map" in value:
             return [self.branch(value["map"]["key"], value["map"]["data"], table,
                                 lambda number: self.marks(into, number, table))]
-        return [(into, expression(value))]
+        number = expression(value)
+        if number is None:  # whether it has a value for every packet cannot be told either
+            return [("if", Unknown("what a mark is set to")), (into, lambda values: None)]
+        return [(into, number)]
 
     def branch(self, key, data, table, steps):
         """A step that looks its key up and takes what it finds."""
@@ -1693,9 +1711,9 @@ class Nftables:
             if each == "*":
                 default = steps(verdict)
             else:
-                grouped.setdefault(json.dumps(verdict, sort_keys=True), (verdict, []))[1].append(each)
+                grouped.setdefault(json.dumps(verdict), (verdict, []))[1].append(each)
         try:
-            fields, needs = self.fields(key)
+            fields, needs = self.fields(key, table)
         except Strange as strange:
             raise Strange("a map by %s" % strange) from None
         if needs is None:
@@ -1715,19 +1733,19 @@ class Nftables:
             if key not in self.sets:
                 raise BadInput("nft.json has a rule that asks for %s, which is not there" % show(data, 30))
             return self.sets[key].get("elem", [])
-        if isinstance(data, dict) and "set" in data:
-            return data["set"]
-        return data if isinstance(data, list) else [data]
+        return data["set"] if isinstance(data, dict) and "set" in data else [data]
 
-    def fields(self, left):
+    def fields(self, left, table):
         """The fields that an expression asks for, and what the packet has to be: None where no TCP packet is that."""
         if isinstance(left, dict) and "concat" in left:
-            parts = [self.fields(part) for part in left["concat"]]
+            parts = [self.fields(part, table) for part in left["concat"]]
             needs = None if any(needs is None for _, needs in parts) else tuple(
                 dict.fromkeys(need for _, needs in parts for need in needs))
             return tuple(field for fields, _ in parts for field in fields), needs
         if isinstance(left, tuple) and left in EXPRESSIONS:
             field, needs = EXPRESSIONS[left]
+            if left[1] == "ether" and table[0] not in ("bridge", "netdev"):
+                raise Strange("an Ethernet header, which not every packet has here")
             return (field,), needs
         if isinstance(left, tuple) and left[0] == "payload" and left[1] in OTHERS:
             return (), None
@@ -1744,46 +1762,49 @@ class Nftables:
         mask = None
         if isinstance(left, dict) and "&" in left:
             left, mask = left["&"]
-        fields, needs = self.fields(left)
+        fields, needs = self.fields(left, table)
         if needs is None:
             return NEVER
         if mask is not None:
-            mask = one_number(fields[0], mask)
-            if fields[0] in TEXTS or len(fields) > 1:
+            if len(fields) > 1 or fields[0] in TEXTS or operator in ("in", "!"):
                 raise Strange("a mask")
-        negate = operator == "!="
-        if isinstance(right, str) and right.startswith("@") and mask is None:
-            key = table + (right[1:], fields)
-            if key not in self.tests:
-                self.tests[key] = elements(fields, self.items(right, table))
-            return Cond(fields, self.tests[key], negate, needs)
-        items = self.items(right, table)
+            mask = one_number(fields[0], mask)
+        if operator in ("in", "!") and fields in BITS:
+            return Cond(fields, ((Bits(one_number(fields[0], right)),),), operator == "!", needs)
         if operator in ("<", ">", "<=", ">="):
-            if fields[0] in TEXTS + BITS or len(fields) > 1 or len(items) != 1:
+            if len(fields) > 1 or fields[0] in TEXTS + ("ctstatus",):
                 raise Strange("an order")
-            number = one_number(fields[0], items[0])
-            test = Numbers({"<": [0, number], "<=": [0, number + 1], ">": [number + 1, 1 << 128],
-                            ">=": [number, 1 << 128]}[operator], mask)
-            return Cond(fields, ((test,),) if test.numbers[0] < test.numbers[1] else (), False, needs)
-        if operator not in ("==", "!=", "in"):
+            number = one_number(fields[0], right)
+            return Cond(fields, ((Numbers({"<": [0, number], "<=": [0, number + 1], ">": [number + 1, 1 << 128],
+                                           ">=": [number, 1 << 128]}[operator], mask),),), False, needs)
+        if operator not in ("==", "!="):
             raise Strange("the operator %s" % show(operator, 10))
-        if fields[0] in BITS and len(fields) == 1 and not (fields[0] == "flags" and isinstance(right, dict)):
-            value = one_number(fields[0], items)
-            if operator == "in" or fields[0] != "flags":
-                return Cond(fields, ((Bits(value),),), negate, needs)
-            return Cond(fields, ((Numbers([value, value + 1], mask),),), negate, needs)
-        tests = elements(fields, items)
+        tests = self.tests_of(fields, right, table)
         if mask is not None:
             tests = tuple((Numbers(test.numbers, mask),) for test, in tests)
-        return Cond(fields, tests, negate, needs)
+        return Cond(fields, tests, operator == "!=", needs)
+
+    def tests_of(self, fields, right, table):
+        """The tests that fields are to pass. Those of a named set are made once."""
+        if not isinstance(right, str) or not right.startswith("@"):
+            return elements(fields, self.items(right, table))
+        key = table + (right[1:], fields)
+        if key not in self.tests:
+            items = self.items(right, table)
+            if "map" in self.sets[key[:3]]:
+                items = [each for each, _ in items]
+            self.tests[key] = elements(fields, items)
+        return self.tests[key]
 
     @staticmethod
     def reverse_path(flags, operator, right):
         """The condition of `fib saddr . iif oif missing` and the like."""
         flags = {flags} if isinstance(flags, str) else set(flags)
-        if "saddr" not in flags or not flags <= {"saddr", "iif", "mark"} or right not in (False, True, 0):
+        missing = right in (False, "0")
+        if "saddr" not in flags or not flags <= {"saddr", "iif", "mark"} or operator not in ("==", "!=") or (
+                right is not True and not missing):
             raise Strange("fib")
-        return ReversePath("iif" not in flags, bool(right) == (operator == "!="))
+        return ReversePath("iif" not in flags, missing == (operator == "=="))
 
     def bases(self):
         """The base chains of tables that are not asleep."""
@@ -1792,7 +1813,8 @@ class Nftables:
 
 
 def expression(value):
-    """A function that gives the number which a mark is set to, or None where it cannot be told."""
+    """A function that gives the number which a mark is set to, or None where it cannot be told; None for an expression
+    that is not known here."""
     if isinstance(value, int):
         return lambda values: value & 0xFFFFFFFF
     if value in (("meta", "mark"), ("ct", "mark")):
@@ -1802,8 +1824,9 @@ def expression(value):
         (sign, sides), = value.items()
         if sign in ("|", "&", "^") and len(sides) == 2:
             one_side, other = (expression(side) for side in sides)
-            return lambda values: calculated(sign, one_side(values), other(values))
-    return lambda values: None
+            if one_side and other:
+                return lambda values: calculated(sign, one_side(values), other(values))
+    return None
 
 
 def calculated(sign, one_side, other):
@@ -1823,8 +1846,9 @@ def calculated(sign, one_side, other):
 
 def one_number(field, item):
     """The number that a text, or several texts of bits, stand for."""
-    if isinstance(item, bool):
-        raise Strange("a truth value")
+    # A status with no name may be one that the kernel has set for itself.
+    if isinstance(item, bool) or field == "ctstatus" and isinstance(item, int):
+        raise Strange("the value %s" % show(item, 30))
     if isinstance(item, int):
         return item
     if isinstance(item, dict) and "|" in item:
@@ -1839,8 +1863,6 @@ def one_number(field, item):
     try:
         return int(item, 0)
     except (ValueError, TypeError):
-        if field in ("l4proto", "nexthdr") and isinstance(item, str):
-            return 255  # a name of some other protocol: that of TCP is known
         raise Strange("the value %s" % show(item, 30)) from None
 
 
@@ -1865,10 +1887,10 @@ def one_test(field, items):
         return Names(["host" if item == "unicast" else item for item in items])
     if field in ("saddr", "daddr"):
         return Numbers(addresses(items))
-    if field in ("ctstate", "ctstatus"):
-        return Bits(one_number(field, items))
     begins, ends = [], []
     for item in items:
+        if field in ("l4proto", "nexthdr") and isinstance(item, str) and item not in PROTOCOLS and item[:1].isalpha():
+            continue  # some other protocol: the names of those that matter are known
         first, last = item[1:] if isinstance(item, tuple) and item[0] == "range" else (item, item)
         begins.append(one_number(field, first))
         ends.append(one_number(field, last) + 1)
@@ -2514,7 +2536,8 @@ class Judge:
             # Connection tracking puts fragments together first, and the way to a socket does so at the latest.
             yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked else {"flags": BREAK}
         if family == 6 and "nexthdr" in rules.reads:
-            yield "a packet with extension headers", {"nexthdr": 60}, {"nexthdr": 60}
+            for header in (0, 43, 44, 60):
+                yield "a packet with extension headers", {"nexthdr": header}, {"nexthdr": header}
 
     def way(self, family, interface, bridge_port, number, port, sport, flags, early=(), late=()):
         """The Answer for packets of one kind: in by the hooks, past the checks, and the way back."""
