@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.captures import DPORT, SADDR, capture, match, nft
+from tests.captures import DPORT, SADDR, capture, legacy, match, nft
 from tests.lab import topology
 
 sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
@@ -70,3 +70,36 @@ TEN, TWELVE, SIXTEEN = prefix("10.0.0.0", 8), prefix("172.16.0.0", 12), prefix("
 def test_what_a_rule_admits(rules: str, says: str):
     (_, text, _), = exposed(capture((8002,), nft=rules))
     assert text == f"{says}; nobody was meant to"
+
+
+def two(early: str, late: str) -> dict[str, str]:
+    """A rule in each of two tables, through both of which a packet has to get."""
+    mangle = legacy(f"-A INPUT {early} -j ACCEPT", policy="DROP").replace("*filter", "*mangle")
+    return capture((8002,), legacy=mangle + legacy(f"-A INPUT {late} -j ACCEPT", policy="DROP"))
+
+
+@pytest.mark.parametrize(("narrow", "wide"), [
+    ("-s 10.0.0.0/16", "-s 10.0.0.0/8"),
+    ("-s 10.0.0.0/8", "-p tcp -m tcp --dport 8002"),
+    ("-p tcp -m tcp --dport 8002", "-p tcp"),
+])
+def test_of_two_rules_the_narrower_one_is_named(narrow: str, wide: str):
+    for found in (two(narrow, wide), two(wide, narrow)):
+        (rule, _, _), = exposed(found)
+        assert f": {narrow} -j ACCEPT" in rule
+
+
+DOUBTFUL = "-A INPUT -p tcp -m set --match-set admins src -j ACCEPT"
+
+
+def test_a_rule_in_doubt_is_not_named_for_those_whom_another_lets_in():
+    (rule, text, _), = exposed(capture((8002,), legacy=legacy(DOUBTFUL, "-A INPUT -s 10.0.0.0/8 -j ACCEPT",
+                                                              policy="DROP")))
+    assert "-s 10.0.0.0/8" in rule and text.startswith("10.0.0.0/8 admits 16,777,216 addresses;")
+    (rule, text, _), = exposed(capture((8002,), legacy=legacy(DOUBTFUL)))
+    assert (rule, text) == ("", "no rule refuses; nobody was meant to")
+
+
+def test_whom_a_rule_lets_in_and_whom_none_refuses_are_two_exposures():
+    some, rest = exposed(capture((8002,), legacy=legacy("-A INPUT -s 10.0.0.0/8 -j ACCEPT")))
+    assert ("-s 10.0.0.0/8" in some[0], some[2], rest[0], rest[2]) == (True, 1 << 24, "", (1 << 32) - (1 << 24))

@@ -1014,11 +1014,14 @@ class Crowd:
                 at = find(1, at + 1, until)
 
     def add(self, segment, outs):
-        """Note what may happen to packets of a segment; what is known already is not said twice."""
+        """Note what may happen to packets of a segment. What is known already is not said twice; a rule that only may
+        be meant gives way to one that is."""
         before = self.out[segment]
         if before is None:
             self.out[segment] = outs
         else:
+            sure = {out[:2] for out in outs if out[3] is None}
+            before = tuple(out for out in before if out[3] is None or out[:2] not in sure)
             known = {out[:2] for out in before}
             self.out[segment] = before + tuple(out for out in outs if out[:2] not in known)
 
@@ -2662,8 +2665,9 @@ def letting(row, flat):
                     upto = min(upto, runs.begins[place + 1])
                 if place >= 0 and at < runs.ends[place]:
                     upto = min(upto, runs.ends[place])
-                    for verdict, _, rule, _ in runs.outs[place]:
-                        if verdict == ACCEPT and rule is not None and (
+                    # A rule in doubt is not the one: whoever gets in without it does so by another, or by none.
+                    for verdict, _, rule, why in runs.outs[place]:
+                        if verdict == ACCEPT and why is None and (
                                 best is None or narrowness(rule, row) < narrowness(best, row)):
                             best = rule
             yield at, upto, best
