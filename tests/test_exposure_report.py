@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests import captures
 from tests.captures import DPORT, SADDR, capture, legacy, match, nft
 from tests.lab import topology
 
@@ -103,3 +104,11 @@ def test_a_rule_in_doubt_is_not_named_for_those_whom_another_lets_in():
 def test_whom_a_rule_lets_in_and_whom_none_refuses_are_two_exposures():
     some, rest = exposed(capture((8002,), legacy=legacy("-A INPUT -s 10.0.0.0/8 -j ACCEPT")))
     assert ("-s 10.0.0.0/8" in some[0], some[2], rest[0], rest[2]) == (True, 1 << 24, "", (1 << 32) - (1 << 24))
+
+
+def test_large_sets_in_two_tables_are_compared_once():
+    """Else this takes minutes: the size of the set, once for each of its addresses."""
+    found = captures.large_set(50_000)
+    found |= {"iptables-legacy-save": legacy("-A INPUT -p tcp -m tcp --dport 8002 -j ACCEPT", policy="DROP")}
+    (_, text, _), = exposed(found)
+    assert "and more admit 50,000 addresses;" in text

@@ -2650,6 +2650,13 @@ def reasons(walks, perhaps, most=3):
 def letting(row, flat):
     """By which rules addresses of a set get in: yields (begin, end, Rule or None where no rule says anything)."""
     walks = [part for walk, state in row.answer.walks if walk.base.way == "in" for part in walk.runs(state)]
+    kept = {}
+
+    def width(rule):
+        if rule not in kept:
+            kept[rule] = narrowness(rule, row)
+        return kept[rule]
+
     for begin, until in zip(flat[::2], flat[1::2]):
         at = begin
         while at < until:
@@ -2668,7 +2675,7 @@ def letting(row, flat):
                     # A rule in doubt is not the one: whoever gets in without it does so by another, or by none.
                     for verdict, _, rule, why in runs.outs[place]:
                         if verdict == ACCEPT and why is None and (
-                                best is None or narrowness(rule, row) < narrowness(best, row)):
+                                best is None or width(rule) < width(best)):
                             best = rule
             yield at, upto, best
             at = upto
