@@ -2,6 +2,7 @@
 """What exposure.py reads of a host, and what it tells: which rule lets somebody in, sizes, roles of ports."""
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -112,3 +113,122 @@ def test_large_sets_in_two_tables_are_compared_once():
     found |= {"iptables-legacy-save": legacy("-A INPUT -p tcp -m tcp --dport 8002 -j ACCEPT", policy="DROP")}
     (_, text, _), = exposed(found)
     assert "and more admit 50,000 addresses;" in text
+
+
+# -- what is meant
+
+@pytest.mark.parametrize(("allow", "says"), [
+    ([], "nobody was meant to"),
+    (["22=10.0.0.0/8", "2001:db8::/32"], "nobody was meant to"),
+    (["10.1.0.0/16"], "10.1.0.0/16 was meant to"),
+    (["10.1.0.0/16", "8002=10.2.0.0/16"], "10.1.0.0/16 and 10.2.0.0/16 were meant to"),
+    (["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"], "10.1.0.0/16 and 10.2.0.0/16 and 10.3.0.0/16 were meant to"),
+    ([f"10.{n}.0.0/16" for n in range(4)], "10.0.0.0/16 and 10.1.0.0/16 and 2 more were meant to"),
+])
+def test_who_was_meant(allow: list[str], says: str):
+    (_, text, _), = exposed(capture((8002,)), *allow)
+    assert text == f"no rule refuses; {says}"
+
+
+@pytest.mark.parametrize("port", [1, 65535])
+def test_every_port_may_be_allowed(port: int):
+    assert exposure.Report(capture((port,)), exposure.Allowed([f"{port}=0.0.0.0/0"])).status == 0
+
+
+# -- ports and their roles
+
+@pytest.mark.parametrize(("name", "ports", "others"), [
+    ("xend relocation", [8002, 8003], [8001, 8004]), ("xend HTTP", [8000], [7999]),
+    ("xend XML-RPC", [8006], [8005, 8007]),
+    ("libvirt without TLS", [16509], [16508, 16510]), ("libvirt over TLS", [16514], [16513, 16515]),
+    ("libvirt migration", [49152, 49216], [49151, 49217]), ("NBD", [10809], [10808, 10810]),
+    ("VNC", [5900, 5999], [5899, 6000]), ("XAPI without TLS", [80], [79, 81]), ("XAPI", [443], [442, 444]),
+    ("ssh", [22], [21, 23]),
+])
+def test_the_role_of_a_port(name: str, ports: list[int], others: list[int]):
+    assert {exposure.role_of(port, {}).name for port in ports} == {name}
+    assert {exposure.role_of(port, {}).name for port in others} == {""}
+
+
+def test_a_setting_says_more_than_a_number():
+    assert exposure.role_of(8002, {"sshd": "port 8002\n"}).name == "ssh"
+
+
+# -- bridges
+
+def bridged(ports: str, *rules: list) -> list[str]:
+    """The rows of a port of a host whose bridge br0 has these ports, with rules of family bridge."""
+    links = ["1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536", "2: br0: <BROADCAST,UP,LOWER_UP> mtu 1500"]
+    links += [f"{number}: {name}: <BROADCAST,UP,LOWER_UP> mtu 1500 master br0 state UP\\    bridge_slave"
+              for number, name in enumerate(ports.split(), 3)]
+    listed = nft(*rules, chain={"family": "bridge"}).replace('"family": "inet"', '"family": "bridge"')
+    found = capture((8002,), nft=listed, links="\n".join(links) + "\n")
+    for name in ("addresses", "routes4", "routes6"):
+        found[name] = "".join(line + "\n" for line in found[name].splitlines() if "eth1" not in line).replace(
+            "eth0", "br0")
+    return [row.interface for row in exposure.Report(found, exposure.Allowed([])).rows]
+
+
+@pytest.mark.parametrize(("ports", "rows"), [
+    ("eth0", ["br0"]), ("eth0 vif1.0", ["br0 by eth0", "br0 by vif1.0"]),
+    ("vif1.0 vif2.0", ["br0"]), ("vif1.0 vif2.0 vif3.0", ["br0"]),
+])
+def test_ports_of_a_bridge_are_told_apart_where_rules_do(ports: str, rows: list[str]):
+    assert bridged(ports, [match({"meta": {"key": "iifname"}}, "eth0"), DROP]) == rows
+
+
+# -- the report for people
+
+MAYBE = {"xt": {"type": "match", "name": "recent"}}
+
+
+@pytest.mark.parametrize(("rules", "rows"), [
+    pytest.param([], ["nobody"], id="nobody"),
+    pytest.param([[ACCEPT]], ["everybody 4,294,967,296"], id="everybody"),
+    pytest.param([[MAYBE, ACCEPT]], ["perhaps everybody 4,294,967,296"], id="perhaps"),
+    pytest.param([[match(SADDR, SIXTEEN), ACCEPT], [match(SADDR, TEN), MAYBE, ACCEPT]],
+                 ["192.168.0.0/16 65,536", "perhaps 10.0.0.0/8 16,777,216"], id="some, and others perhaps"),
+    pytest.param([[match(SADDR, {"set": THREE}), ACCEPT]], ["10.0.0.1/32 10.0.0.3/32 10.0.0.5/32 3"], id="three"),
+    pytest.param([[match(SADDR, {"set": [*THREE, "10.0.0.7"]}), ACCEPT]],
+                 ["10.0.0.1/32 10.0.0.3/32 10.0.0.5/32 ... 4"], id="more than three"),
+])
+def test_who_gets_in_in_a_few_words(rules: list, rows: list[str]):
+    said = lines(capture((8002,), nft=nft(*rules, chain={"policy": "drop"})))
+    assert [" ".join(line.split()[2:]) for line in said if line.startswith("  eth0 ")] == rows
+    assert any("because of" in line for line in said) == any("perhaps" in row for row in rows)
+
+
+def test_each_port_has_its_own_lines_the_most_urgent_first():
+    rules = legacy("-A INPUT -p tcp -m tcp --dport 22 -s 10.0.0.0/8 -j ACCEPT",
+                   "-A INPUT -p tcp -m tcp --dport 80 -m recent --name x --rcheck -j ACCEPT",
+                   "-A INPUT -p tcp -m tcp --dport 5900 -s 192.168.0.0/16 -j ACCEPT",
+                   "-A INPUT -p tcp -m tcp --dport 8002 -s 172.16.0.0/12 -j ACCEPT", policy="DROP")
+    said = "\n".join(lines(capture((22, 80, 5900, 8002), legacy=rules), "22=10.0.0.0/8"))
+    *ports, absent, ending = said.split("\n\n")
+    part_of = r"(?m)^\d+|(?:EXPOSED|PERHAPS|as meant)$|(?<=eth0             IPv4  ).*?(?=  )|(?<=> )\S+(?= admits)"
+    assert [re.findall(part_of, part) for part in ports] == [
+        ["8002", "EXPOSED", "172.16.0.0/12", "172.16.0.0/12"], ["5900", "EXPOSED", "192.168.0.0/16", "192.168.0.0/16"],
+        ["80", "PERHAPS", "perhaps everybody"], ["22", "as meant", "10.0.0.0/8"]]
+    assert absent == "Nothing listens on: 443 8000 8006 10809 16509 16514 49152"
+    assert ending == "2 exposures."
+
+
+def test_one_exposure_is_one():
+    assert lines(capture((8002,)))[-1] == "1 exposure."
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("a" * 38 + " " + "b" * 39, ["  " + "a" * 38 + " " + "b" * 39]),
+    ("a" * 38 + " " + "b" * 40, ["  " + "a" * 38, "  " + "b" * 40]),
+    ("a" * 78, ["  " + "a" * 78]),
+    ("a " + "b" * 79 + " c", ["  a", "  " + "b" * 78, "  b c"]),
+], ids=["fits", "two lines", "a word that fits", "a word that does not"])
+def test_text_is_broken_only_where_it_does_not_fit(text: str, expected: list[str]):
+    assert exposure.wrapped(text, 2) == expected
+
+
+def test_very_many_networks_are_listed_as_ranges():
+    """As the schema says: where there are more than 10,000."""
+    flat = [bound for number in range(10_001) for bound in (2 * number, 2 * number + 1)]
+    assert exposure.listed(flat[2:], 4)[:2] == ["0.0.0.2/32", "0.0.0.4/32"]
+    assert exposure.listed(flat, 4)[:2] == ["0.0.0.0-0.0.0.0", "0.0.0.2-0.0.0.2"]

@@ -2862,7 +2862,7 @@ class Report:
             if answers:
                 rows.append(Row(port, interface.name + (" by " + name if name else ""), family,
                                 either(answers, END[family])))
-        if len(rows) > 1 and all(row.answer.same(rows[0].answer) for row in rows):
+        if rows and all(row.answer.same(rows[0].answer) for row in rows):
             rows[0].interface = interface.name
             return rows[:1]
         return rows
