@@ -1012,11 +1012,14 @@ class Crowd:
                 at = find(1, at + 1, until)
 
     def add(self, segment, outs):
-        """Note what may happen to packets of a segment; what is known already is not said twice."""
+        """Note what may happen to packets of a segment. What is known already is not said twice; a rule that only may
+        be meant gives way to one that is."""
         before = self.out[segment]
         if before is None:
             self.out[segment] = outs
         else:
+            sure = {out[:2] for out in outs if out[3] is None}
+            before = tuple(out for out in before if out[3] is None or out[:2] not in sure)
             known = {out[:2] for out in before}
             self.out[segment] = before + tuple(out for out in outs if out[:2] not in known)
 
@@ -2667,9 +2670,16 @@ def reasons(walks, perhaps, most=3):
     return list(found.values())[:most]
 
 
-def letting(answer, flat, end):
+def letting(row, flat):
     """By which rules addresses of a set get in: yields (begin, end, Rule or None where no rule says anything)."""
-    walks = [part for walk, state in answer.walks if walk.base.way == "in" for part in walk.runs(state)]
+    walks = [part for walk, state in row.answer.walks if walk.base.way == "in" for part in walk.runs(state)]
+    kept = {}
+
+    def width(rule):
+        if rule not in kept:
+            kept[rule] = narrowness(rule, row)
+        return kept[rule]
+
     for begin, until in zip(flat[::2], flat[1::2]):
         at = begin
         while at < until:
@@ -2685,31 +2695,55 @@ def letting(answer, flat, end):
                     upto = min(upto, runs.begins[place + 1])
                 if place >= 0 and at < runs.ends[place]:
                     upto = min(upto, runs.ends[place])
-                    for verdict, _, rule, _ in runs.outs[place]:
-                        if verdict == ACCEPT and rule is not None and (
-                                best is None or narrowness(rule) < narrowness(best)):
+                    # A rule in doubt is not the one: whoever gets in without it does so by another, or by none.
+                    for verdict, _, rule, why in runs.outs[place]:
+                        if verdict == ACCEPT and why is None and (
+                                best is None or width(rule) < width(best)):
                             best = rule
             yield at, upto, best
             at = upto
 
 
-def narrowness(rule):
+def narrowness(rule, row):
     """How much a rule admits: one that names its sources is the one to look at, then one that names a port."""
-    flat = sources(rule)
+    flat = sources(rule, row)
     ports = any("dport" in cond.fields for cond in conditions(rule.steps))
     return (0, size(flat)) if flat is not None else (1 if ports else 2, 0)
 
 
-def sources(rule):
-    """The addresses that a rule names as sources, or None."""
-    flat = None
-    for step in rule.steps:
-        conds = [step[1]] if step[0] == "if" else [cond for cond, _ in step[1]] if step[0] == "branch" else []
-        for cond in conds:
-            if cond.fields == ("saddr",) and len(cond.elements) == 1 and not cond.negate:
-                here = cond.elements[0][0].numbers
-                flat = here if flat is None or step[0] == "branch" else intersection(flat, here)
+def sources(rule, row):
+    """The addresses that a rule admits to the port of a Row or an Exposure, as far as it names sources; None where it
+    names none."""
+    if any("saddr" in cond.fields for cond in conditions(rule.steps)):
+        return admitted(rule.steps, [0, END[row.family]], row)
+    return None
+
+
+def admitted(steps, flat, row):
+    """The part of a set of addresses that steps admit, as far as sources and the port decide."""
+    for step in steps:
+        if step[0] == "if":
+            flat = intersection(flat, named(step[1], row)[0])
+        elif step[0] == "branch":
+            taken, rest = [], flat
+            for cond, inner in step[1]:
+                possible, sure = named(cond, row)
+                taken = union(taken, admitted(inner, intersection(rest, possible), row))
+                rest = without(rest, sure, END[row.family])
+            flat = taken
+        elif step[0] == "do" and step[1] != ACCEPT:
+            return []
     return flat
+
+
+def named(cond, row):
+    """The sources for which a condition may hold, and those of them that it names without anything else."""
+    if "saddr" not in cond.fields:
+        return [0, END[row.family]], []
+    values = dict.fromkeys(cond.fields, Doubt("not asked"))
+    values.update(family=row.family, end=END[row.family], saddr=PEER, dport=row.port)
+    where = cond.evaluate(values)
+    return union(where.sure, where.perhaps), where.sure
 
 
 # ---------------------------------------------------------------------------------------
@@ -2851,7 +2885,7 @@ class Report:
             if answers:
                 rows.append(Row(port, interface.name + (" by " + name if name else ""), family,
                                 either(answers, END[family])))
-        if len(rows) > 1 and all(row.answer.same(rows[0].answer) for row in rows):
+        if rows and all(row.answer.same(rows[0].answer) for row in rows):
             rows[0].interface = interface.name
             return rows[:1]
         return rows
@@ -2862,7 +2896,7 @@ class Report:
         meant = self.allowed.flat(row.port, row.family)
         excess = without(row.answer.open, meant, end)
         by_rule = {}
-        for begin, until, rule in letting(row.answer, excess, end):
+        for begin, until, rule in letting(row, excess):
             by_rule.setdefault(rule, []).extend((begin, until))
         for rule, flat in by_rule.items():
             key = row.port, row.family, rule
@@ -2885,7 +2919,7 @@ class Report:
         if names:
             more = ["%d more" % (len(names) - 2)] if len(names) > 3 else names[2:]
             meant = "%s %s meant to" % (" and ".join(names[:2] + more), "was" if len(names) == 1 else "were")
-        flat = sources(exposure.rule) if exposure.rule else None
+        flat = sources(exposure.rule, exposure) if exposure.rule else None
         if flat is None:
             what = "a rule admits every source that gets to it" if exposure.rule else "no rule refuses"
             return "%s; %s" % (what, meant)
@@ -2896,6 +2930,7 @@ class Report:
 
     def json(self):
         """Everything, for programs; exposure.schema.json describes it."""
+        admits = {each: sources(each.rule, each) if each.rule else None for each in self.exposures}
         return {
             "version": 1, "host": self.host.name, "status": self.status,
             "allowed": [{"port": port, "network": name} for port, _, _, name in self.allowed.meant],
@@ -2913,7 +2948,7 @@ class Report:
             "exposures": [{
                 "port": each.port, "family": each.family, "interfaces": [show(name, 60) for name in each.interfaces],
                 "rule": str(each.rule) if each.rule else None, "text": self.sentence(each),
-                "admits": size(sources(each.rule)) if each.rule and sources(each.rule) is not None else None,
+                "admits": None if admits[each] is None else size(admits[each]),
                 "excess": listed(each.excess, each.family), "excess_addresses": size(each.excess),
                 "advice": "%s/%s" % (GUIDE, each.role.page),
             } for each in self.exposures],

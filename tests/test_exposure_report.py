@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""What exposure.py reads of a host, and what it tells: which rule lets somebody in, sizes, roles of ports."""
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from tests import captures
+from tests.captures import DPORT, SADDR, capture, legacy, match, nft
+from tests.lab import topology
+
+sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
+import exposure  # noqa: E402
+
+ACCEPT, DROP = {"accept": None}, {"drop": None}
+
+
+def prefix(address: str, length: int) -> dict:
+    return {"prefix": {"addr": address, "len": length}}
+
+
+def lines(found: dict[str, str], *allow: str) -> list[str]:
+    """The report for people."""
+    return exposure.table(exposure.Report(found, exposure.Allowed(list(allow))), False)
+
+
+def exposed(found: dict[str, str], *allow: str) -> list[tuple[str, str, int]]:
+    """Rule, sentence and size of each exposure, smallest first."""
+    said = exposure.Report(found, exposure.Allowed(list(allow))).json()["exposures"]
+    return sorted([(each["rule"] or "", each["text"], each["excess_addresses"]) for each in said],
+                  key=lambda each: each[2])
+
+
+# -- which rule lets somebody in
+
+def vmap(key: dict, *pairs: tuple[object, dict]) -> dict:
+    return {"vmap": {"key": key, "data": {"set": [list(pair) for pair in pairs]}}}
+
+
+THREE = ["10.0.0.1", "10.0.0.3", "10.0.0.5"]
+TEN, TWELVE, SIXTEEN = prefix("10.0.0.0", 8), prefix("172.16.0.0", 12), prefix("192.168.0.0", 16)
+
+
+@pytest.mark.parametrize(("rules", "says"), [
+    pytest.param(nft([vmap(SADDR, (TEN, ACCEPT), (TWELVE, DROP), (SIXTEEN, ACCEPT))], chain={"policy": "drop"}),
+                 "10.0.0.0/8 and 192.168.0.0/16 admit 16,842,752 addresses", id="verdict map"),
+    pytest.param(nft([vmap(SADDR, (TEN, DROP), ("*", ACCEPT))], chain={"policy": "drop"}),
+                 "0.0.0.0/5 and 8.0.0.0/7 and more admit 4,278,190,080 addresses", id="verdict map with a default"),
+    pytest.param(nft([vmap({"concat": [SADDR, DPORT]}, ({"concat": [TEN, 8002]}, ACCEPT),
+                           ({"concat": [TWELVE, 22]}, ACCEPT))], chain={"policy": "drop"}),
+                 "10.0.0.0/8 admits 16,777,216 addresses", id="verdict map by source and port"),
+    pytest.param(nft([{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"map": {
+        "key": SADDR, "data": {"set": [[TEN, 1], [SIXTEEN, 2]]}}}}}, ACCEPT], chain={"policy": "drop"}),
+        "10.0.0.0/8 and 192.168.0.0/16 admit 16,842,752 addresses", id="map of marks, which ends the others' way"),
+    pytest.param(nft([match({"concat": [SADDR, DPORT]}, {"set": [{"concat": ["10.0.0.1", 8002]},
+                                                                 {"concat": ["10.0.0.2", 22]}]}), ACCEPT],
+                     chain={"policy": "drop"}), "10.0.0.1/32 admits 1 address", id="set of sources and ports"),
+    pytest.param(nft([match(SADDR, TEN, "!="), ACCEPT], chain={"policy": "drop"}),
+                 "0.0.0.0/5 and 8.0.0.0/7 and more admit 4,278,190,080 addresses", id="all but a network"),
+    pytest.param(nft([match(SADDR, TEN), match(SADDR, prefix("10.1.0.0", 16)), ACCEPT], chain={"policy": "drop"}),
+                 "10.1.0.0/16 admits 65,536 addresses", id="two conditions"),
+    pytest.param(nft([match(SADDR, {"set": ["10.0.0.1", "10.0.0.3"]}), ACCEPT], chain={"policy": "drop"}),
+                 "10.0.0.1/32 and 10.0.0.3/32 admit 2 addresses", id="two networks"),
+    pytest.param(nft([match(SADDR, {"set": THREE}), ACCEPT], chain={"policy": "drop"}),
+                 "10.0.0.1/32 and 10.0.0.3/32 and more admit 3 addresses", id="three networks"),
+    pytest.param(nft([match(DPORT, 8002), ACCEPT], chain={"policy": "drop"}),
+                 "a rule admits every source that gets to it", id="no source"),
+    pytest.param(nft(), "no rule refuses", id="no rule"),
+])
+def test_what_a_rule_admits(rules: str, says: str):
+    (_, text, _), = exposed(capture((8002,), nft=rules))
+    assert text == f"{says}; nobody was meant to"
+
+
+def two(early: str, late: str) -> dict[str, str]:
+    """A rule in each of two tables, through both of which a packet has to get."""
+    mangle = legacy(f"-A INPUT {early} -j ACCEPT", policy="DROP").replace("*filter", "*mangle")
+    return capture((8002,), legacy=mangle + legacy(f"-A INPUT {late} -j ACCEPT", policy="DROP"))
+
+
+@pytest.mark.parametrize(("narrow", "wide"), [
+    ("-s 10.0.0.0/16", "-s 10.0.0.0/8"),
+    ("-s 10.0.0.0/8", "-p tcp -m tcp --dport 8002"),
+    ("-p tcp -m tcp --dport 8002", "-p tcp"),
+])
+def test_of_two_rules_the_narrower_one_is_named(narrow: str, wide: str):
+    for found in (two(narrow, wide), two(wide, narrow)):
+        (rule, _, _), = exposed(found)
+        assert f": {narrow} -j ACCEPT" in rule
+
+
+DOUBTFUL = "-A INPUT -p tcp -m set --match-set admins src -j ACCEPT"
+
+
+def test_a_rule_in_doubt_is_not_named_for_those_whom_another_lets_in():
+    (rule, text, _), = exposed(capture((8002,), legacy=legacy(DOUBTFUL, "-A INPUT -s 10.0.0.0/8 -j ACCEPT",
+                                                              policy="DROP")))
+    assert "-s 10.0.0.0/8" in rule and text.startswith("10.0.0.0/8 admits 16,777,216 addresses;")
+    (rule, text, _), = exposed(capture((8002,), legacy=legacy(DOUBTFUL)))
+    assert (rule, text) == ("", "no rule refuses; nobody was meant to")
+
+
+def test_whom_a_rule_lets_in_and_whom_none_refuses_are_two_exposures():
+    some, rest = exposed(capture((8002,), legacy=legacy("-A INPUT -s 10.0.0.0/8 -j ACCEPT")))
+    assert ("-s 10.0.0.0/8" in some[0], some[2], rest[0], rest[2]) == (True, 1 << 24, "", (1 << 32) - (1 << 24))
+
+
+def test_large_sets_in_two_tables_are_compared_once():
+    """Else this takes minutes: the size of the set, once for each of its addresses."""
+    found = captures.large_set(50_000)
+    found |= {"iptables-legacy-save": legacy("-A INPUT -p tcp -m tcp --dport 8002 -j ACCEPT", policy="DROP")}
+    (_, text, _), = exposed(found)
+    assert "and more admit 50,000 addresses;" in text
+
+
+# -- what is meant
+
+@pytest.mark.parametrize(("allow", "says"), [
+    ([], "nobody was meant to"),
+    (["22=10.0.0.0/8", "2001:db8::/32"], "nobody was meant to"),
+    (["10.1.0.0/16"], "10.1.0.0/16 was meant to"),
+    (["10.1.0.0/16", "8002=10.2.0.0/16"], "10.1.0.0/16 and 10.2.0.0/16 were meant to"),
+    (["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"], "10.1.0.0/16 and 10.2.0.0/16 and 10.3.0.0/16 were meant to"),
+    ([f"10.{n}.0.0/16" for n in range(4)], "10.0.0.0/16 and 10.1.0.0/16 and 2 more were meant to"),
+])
+def test_who_was_meant(allow: list[str], says: str):
+    (_, text, _), = exposed(capture((8002,)), *allow)
+    assert text == f"no rule refuses; {says}"
+
+
+@pytest.mark.parametrize("port", [1, 65535])
+def test_every_port_may_be_allowed(port: int):
+    assert exposure.Report(capture((port,)), exposure.Allowed([f"{port}=0.0.0.0/0"])).status == 0
+
+
+# -- ports and their roles
+
+@pytest.mark.parametrize(("name", "ports", "others"), [
+    ("xend relocation", [8002, 8003], [8001, 8004]), ("xend HTTP", [8000], [7999]),
+    ("xend XML-RPC", [8006], [8005, 8007]),
+    ("libvirt without TLS", [16509], [16508, 16510]), ("libvirt over TLS", [16514], [16513, 16515]),
+    ("libvirt migration", [49152, 49216], [49151, 49217]), ("NBD", [10809], [10808, 10810]),
+    ("VNC", [5900, 5999], [5899, 6000]), ("XAPI without TLS", [80], [79, 81]), ("XAPI", [443], [442, 444]),
+    ("ssh", [22], [21, 23]),
+])
+def test_the_role_of_a_port(name: str, ports: list[int], others: list[int]):
+    assert {exposure.role_of(port, {}).name for port in ports} == {name}
+    assert {exposure.role_of(port, {}).name for port in others} == {""}
+
+
+def test_a_setting_says_more_than_a_number():
+    assert exposure.role_of(8002, {"sshd": "port 8002\n"}).name == "ssh"
+
+
+# -- bridges
+
+def bridged(ports: str, *rules: list) -> list[str]:
+    """The rows of a port of a host whose bridge br0 has these ports, with rules of family bridge."""
+    links = ["1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536", "2: br0: <BROADCAST,UP,LOWER_UP> mtu 1500"]
+    links += [f"{number}: {name}: <BROADCAST,UP,LOWER_UP> mtu 1500 master br0 state UP\\    bridge_slave"
+              for number, name in enumerate(ports.split(), 3)]
+    listed = nft(*rules, chain={"family": "bridge"}).replace('"family": "inet"', '"family": "bridge"')
+    found = capture((8002,), nft=listed, links="\n".join(links) + "\n")
+    for name in ("addresses", "routes4", "routes6"):
+        found[name] = "".join(line + "\n" for line in found[name].splitlines() if "eth1" not in line).replace(
+            "eth0", "br0")
+    return [row.interface for row in exposure.Report(found, exposure.Allowed([])).rows]
+
+
+@pytest.mark.parametrize(("ports", "rows"), [
+    ("eth0", ["br0"]), ("eth0 vif1.0", ["br0 by eth0", "br0 by vif1.0"]),
+    ("vif1.0 vif2.0", ["br0"]), ("vif1.0 vif2.0 vif3.0", ["br0"]),
+])
+def test_ports_of_a_bridge_are_told_apart_where_rules_do(ports: str, rows: list[str]):
+    assert bridged(ports, [match({"meta": {"key": "iifname"}}, "eth0"), DROP]) == rows
+
+
+# -- the report for people
+
+MAYBE = {"xt": {"type": "match", "name": "recent"}}
+
+
+@pytest.mark.parametrize(("rules", "rows"), [
+    pytest.param([], ["nobody"], id="nobody"),
+    pytest.param([[ACCEPT]], ["everybody 4,294,967,296"], id="everybody"),
+    pytest.param([[MAYBE, ACCEPT]], ["perhaps everybody 4,294,967,296"], id="perhaps"),
+    pytest.param([[match(SADDR, SIXTEEN), ACCEPT], [match(SADDR, TEN), MAYBE, ACCEPT]],
+                 ["192.168.0.0/16 65,536", "perhaps 10.0.0.0/8 16,777,216"], id="some, and others perhaps"),
+    pytest.param([[match(SADDR, {"set": THREE}), ACCEPT]], ["10.0.0.1/32 10.0.0.3/32 10.0.0.5/32 3"], id="three"),
+    pytest.param([[match(SADDR, {"set": [*THREE, "10.0.0.7"]}), ACCEPT]],
+                 ["10.0.0.1/32 10.0.0.3/32 10.0.0.5/32 ... 4"], id="more than three"),
+])
+def test_who_gets_in_in_a_few_words(rules: list, rows: list[str]):
+    said = lines(capture((8002,), nft=nft(*rules, chain={"policy": "drop"})))
+    assert [" ".join(line.split()[2:]) for line in said if line.startswith("  eth0 ")] == rows
+    assert any("because of" in line for line in said) == any("perhaps" in row for row in rows)
+
+
+def test_each_port_has_its_own_lines_the_most_urgent_first():
+    rules = legacy("-A INPUT -p tcp -m tcp --dport 22 -s 10.0.0.0/8 -j ACCEPT",
+                   "-A INPUT -p tcp -m tcp --dport 80 -m recent --name x --rcheck -j ACCEPT",
+                   "-A INPUT -p tcp -m tcp --dport 5900 -s 192.168.0.0/16 -j ACCEPT",
+                   "-A INPUT -p tcp -m tcp --dport 8002 -s 172.16.0.0/12 -j ACCEPT", policy="DROP")
+    said = "\n".join(lines(capture((22, 80, 5900, 8002), legacy=rules), "22=10.0.0.0/8"))
+    *ports, absent, ending = said.split("\n\n")
+    part_of = r"(?m)^\d+|(?:EXPOSED|PERHAPS|as meant)$|(?<=eth0             IPv4  ).*?(?=  )|(?<=> )\S+(?= admits)"
+    assert [re.findall(part_of, part) for part in ports] == [
+        ["8002", "EXPOSED", "172.16.0.0/12", "172.16.0.0/12"], ["5900", "EXPOSED", "192.168.0.0/16", "192.168.0.0/16"],
+        ["80", "PERHAPS", "perhaps everybody"], ["22", "as meant", "10.0.0.0/8"]]
+    assert absent == "Nothing listens on: 443 8000 8006 10809 16509 16514 49152"
+    assert ending == "2 exposures."
+
+
+def test_one_exposure_is_one():
+    assert lines(capture((8002,)))[-1] == "1 exposure."
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("a" * 38 + " " + "b" * 39, ["  " + "a" * 38 + " " + "b" * 39]),
+    ("a" * 38 + " " + "b" * 40, ["  " + "a" * 38, "  " + "b" * 40]),
+    ("a" * 78, ["  " + "a" * 78]),
+    ("a " + "b" * 79 + " c", ["  a", "  " + "b" * 78, "  b c"]),
+], ids=["fits", "two lines", "a word that fits", "a word that does not"])
+def test_text_is_broken_only_where_it_does_not_fit(text: str, expected: list[str]):
+    assert exposure.wrapped(text, 2) == expected
+
+
+def test_very_many_networks_are_listed_as_ranges():
+    """As the schema says: where there are more than 10,000."""
+    flat = [bound for number in range(10_001) for bound in (2 * number, 2 * number + 1)]
+    assert exposure.listed(flat[2:], 4)[:2] == ["0.0.0.2/32", "0.0.0.4/32"]
+    assert exposure.listed(flat, 4)[:2] == ["0.0.0.0-0.0.0.0", "0.0.0.2-0.0.0.2"]
