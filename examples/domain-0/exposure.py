@@ -2372,7 +2372,7 @@ class Filter:
         """(from where packets may get through, from where they may be dropped, [(walk, state)])."""
         if not bases:
             return None
-        every = {tracking: dict(common, tracking=tracking) for tracking in (True, False)}
+        every = {tracking: dict(common, tracking=tracking and common["tracked"]) for tracking in (True, False)}
         walks = [base.walk(every[base.tracking]) for base in bases]
         results = []
         for order in orders(bases):
@@ -2558,7 +2558,7 @@ class Judge:
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
         values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
-                  "connection": 8, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
+                  "connection": 8, "tracked": True, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
                   "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
                   "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
@@ -2580,16 +2580,24 @@ class Judge:
         bases += rules.hooks("netdev", "out", ["egress"])
         if not bases:
             return routes.back(None)
-        untracked = any(not state[2] for _, state in walks)
+        # To whom connection tracking may know of no connection: the answer is none that it expects.
+        untracked = union(*(flat for walk, state in walks for behind, flat in walk.summary(state)[0].items()
+                            if not behind[2]))
         sure, perhaps, why = [], [], None
         ways = {None: routes.back(None)} if routes.policy else routes.devices()
         for device, where in ways.items():
             values = self.values(family, "out", oif=Doubt(routes.policy) if device is None else device, saddr=number,
-                                 connection=Doubt("a connection that is not tracked") if untracked else 2,
-                                 sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
+                                 connection=2, sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
             marked = any(base.effects for base in rules.bases)
-            passes, drops, some = rules.passage(bases, values, (0, None if marked else 0, True))
+            state = 0, None if marked else 0, True
+            passes, drops, some = rules.passage(bases, values, state)
             through = without(passes, drops, END[family])
+            if untracked:
+                others, lost, _ = rules.passage(bases, dict(values, tracked=False), state)
+                passes = union(passes, intersection(others, untracked))
+                through = without(through, without(untracked, without(others, lost, END[family]), END[family]),
+                                  END[family])
+                why = "a connection that is not tracked"
             sure.append(intersection(where.sure, through))
             perhaps.append(intersection(where.sure, passes))
             if passes != through:

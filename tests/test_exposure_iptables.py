@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""exposure.py and what iptables-save prints: each match and target, as the kernel and iptables-extensions(8) have it."""
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests import captures
+from tests.captures import capture, legacy
+from tests.lab import topology
+
+sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
+import exposure  # noqa: E402
+
+
+def gets_in(found: dict[str, str], port: int = 8002, family: int = 4, interface: str = "eth0") -> tuple[list, list]:
+    """Who gets to a port, and who perhaps: as networks."""
+    report = exposure.Report(found, exposure.Allowed([]))
+    row, = [row for row in report.rows if (row.port, row.family, row.interface) == (port, family, interface)]
+    return exposure.networks(row.answer.open, family), exposure.networks(row.answer.perhaps, family)
+
+
+def table(name: str, *lines: str) -> str:
+    """A table as iptables-save prints it: heads of chains, and rules."""
+    return "\n".join([f"*{name}", *(f"{line} [0:0]" if line[0] == ":" else line for line in lines), "COMMIT", ""])
+
+
+EVERYBODY, NOBODY, DOUBT = (["0.0.0.0/0"], []), ([], []), ([], ["0.0.0.0/0"])
+
+
+# -- connection tracking
+
+NOT_TRACKED = table("raw", ":PREROUTING ACCEPT", "-A PREROUTING -p tcp -m tcp --dport 8002 -j CT --notrack")
+
+
+@pytest.mark.parametrize("kept", ["--ctstate ESTABLISHED", "--ctdir REPLY"])
+def test_the_answer_of_a_connection_that_is_not_tracked(kept: str):
+    """It belongs to no connection that is known, whoever was judged before. From the kernel: such a connection fails."""
+    out = table("filter", ":OUTPUT DROP", f"-A OUTPUT -m conntrack {kept} -j ACCEPT")
+    for ports in ((8002,), (22, 8002)):
+        assert gets_in(capture(ports, legacy=NOT_TRACKED + out)) == DOUBT
+    assert gets_in(capture(legacy=NOT_TRACKED + out), port=22) == EVERYBODY
+    raw = NOT_TRACKED.replace("COMMIT", ":OUTPUT ACCEPT\n-A OUTPUT -p tcp -m tcp --sport 8002 -j CT --notrack\nCOMMIT")
+    out = out.replace(kept, "--ctstate ESTABLISHED,UNTRACKED")
+    assert gets_in(capture(legacy=raw + out)) == EVERYBODY
