@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""exposure.py and what iptables-save prints: each match and target, as the kernel and iptables-extensions(8) have it."""
+"""exposure.py and what iptables-save prints: each match and target, as the kernel has it."""
 from __future__ import annotations
 
 import sys
@@ -36,7 +36,7 @@ NOT_TRACKED = table("raw", ":PREROUTING ACCEPT", "-A PREROUTING -p tcp -m tcp --
 
 @pytest.mark.parametrize("kept", ["--ctstate ESTABLISHED", "--ctdir REPLY"])
 def test_the_answer_of_a_connection_that_is_not_tracked(kept: str):
-    """It belongs to no connection that is known, whoever was judged before. From the kernel: such a connection fails."""
+    """It belongs to no connection that is known. The kernel was asked: such an answer is dropped."""
     out = table("filter", ":OUTPUT DROP", f"-A OUTPUT -m conntrack {kept} -j ACCEPT")
     for ports in ((8002,), (22, 8002)):
         assert gets_in(capture(ports, legacy=NOT_TRACKED + out)) == DOUBT
@@ -44,3 +44,26 @@ def test_the_answer_of_a_connection_that_is_not_tracked(kept: str):
     raw = NOT_TRACKED.replace("COMMIT", ":OUTPUT ACCEPT\n-A OUTPUT -p tcp -m tcp --sport 8002 -j CT --notrack\nCOMMIT")
     out = out.replace(kept, "--ctstate ESTABLISHED,UNTRACKED")
     assert gets_in(capture(legacy=raw + out)) == EVERYBODY
+
+
+REDIRECTED = table("nat", ":PREROUTING ACCEPT", "-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8002")
+
+
+@pytest.mark.parametrize(("states", "others", "redirected"), [
+    ("DNAT", NOBODY, DOUBT), ("SNAT", NOBODY, NOBODY), ("SNAT,DNAT", NOBODY, DOUBT), ("NEW,DNAT", EVERYBODY, DOUBT),
+    ("ESTABLISHED", NOBODY, NOBODY), ("ESTABLISHED,DNAT", NOBODY, DOUBT)])
+def test_a_state_that_says_that_a_connection_was_translated(states: str, others: tuple, redirected: tuple):
+    """Redirected ones are let in, and others are not; whoever connects to port 80 gets to port 8002."""
+    rules = legacy(f"-A INPUT -p tcp -m tcp --dport 8002 -m conntrack --ctstate {states} -j ACCEPT", policy="DROP")
+    assert gets_in(capture(legacy=rules)) == others
+    assert gets_in(capture(legacy=REDIRECTED + rules)) == (others if others == EVERYBODY else redirected)
+    rules = legacy(f"-A INPUT -m conntrack ! --ctstate {states} -j DROP")
+    assert gets_in(capture(legacy=REDIRECTED + rules)) == (others if others == EVERYBODY else redirected)
+
+
+def test_a_status_of_nftables_that_says_so():
+    """As firewalld has it."""
+    rules = captures.nft([captures.match({"ct": {"key": "status"}}, "dnat", "in"), {"accept": None}],
+                         chain={"policy": "drop"})
+    assert gets_in(capture(nft=rules)) == NOBODY
+    assert gets_in(capture(nft=rules, legacy=REDIRECTED)) == DOUBT

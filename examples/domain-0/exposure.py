@@ -648,7 +648,7 @@ class Base:
         key = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
                tuple(value.why if isinstance(value, Doubt) else value
                      for value in [values[field] for field in self.fields]),
-               values["family"], values["end"], values["tracking"])
+               values["family"], values["end"], values["tracking"], values["status"])
         if key not in self.walks:
             self.walks[key] = Walk(self, values, dict(zip(self.leads, answers)))
         return self.walks[key]
@@ -795,7 +795,7 @@ class Part:
             values["ctmark"] = BREAK if not entry else Doubt("a connection mark") if ctmark is None else ctmark
             values["ctstate"] = 64 if not tracked else values["connection"] if entry else 1
             values["ctdir"] = BREAK if not entry else int(values["way"] == "out")
-            values["ctstatus"] = (BREAK if not entry else 0 if values["way"] == "in"
+            values["ctstatus"] = (BREAK if not entry else values["status"] if values["way"] == "in"
                                   else Doubt("the status of a connection that has been answered"))
             if values["stage"] == "bridge":
                 values.update((field, Doubt("connection tracking on a bridge")) for field in STATE if field != "mark")
@@ -1201,7 +1201,9 @@ PLACES = {
 PORTS = 1 << 16
 FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECE": 64, "ECN": 64, "CWR": 128, "NONE": 0,
          "ALL": 63}
-STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64, "SNAT": 0, "DNAT": 0}
+STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64}
+#: What the same match calls states, and is the status of a connection.
+STATUS = {"SNAT": 1 << 4, "DNAT": 1 << 5}
 #: Targets behind which a packet goes on to the next rule, unchanged in what rules ask for.
 NO_EFFECT = frozenset("""ACCOUNT AUDIT CHECKSUM CLASSIFY CONNSECMARK DSCP ECN HL IDLETIMER LED LOG NFLOG RATEEST SECMARK
     SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG""".split())
@@ -1382,7 +1384,7 @@ class Iptables:
             begin, end = (address(each, self.family) for each in value.split("-"))
             return 1, [one("saddr" if word == "--src-range" else "daddr", Numbers([begin, end + 1]), negate)]
         if (module, word) in (("state", "--state"), ("conntrack", "--ctstate")):
-            return 1, [one("ctstate", Bits(sum({STATES[name] for name in value.split(",")})), negate)]
+            return 1, [self.state(value.split(","), negate)]
         if (module, word) == ("conntrack", "--ctdir"):
             way = {"ORIGINAL": 0, "REPLY": 1}[value]
             return 1, [one("ctdir", Numbers([way, way + 1]), negate)]
@@ -1400,6 +1402,16 @@ class Iptables:
         if (module, word) == ("comment", "--comment"):
             return 1, []
         return self.until(rest), [("if", Unknown("the option %s of the match %s" % (show(word, 30), show(module, 30))))]
+
+    @staticmethod
+    def state(names, negate):
+        """A step: go on where a packet has one of these states."""
+        status = sum({STATUS[name] for name in names if name in STATUS})
+        states = Bits(sum({STATES[name] for name in names if name not in STATUS}))
+        if not status:
+            return one("ctstate", states, negate)
+        every = Numbers([0, 1 << 32])
+        return "if", Cond(("ctstate", "status"), ((states, every), (every, Bits(status))), negate)
 
     @staticmethod
     def until(rest):
@@ -1472,7 +1484,7 @@ def changed_bits(before, value, mask):
 # nftables, as `nft -j list ruleset` prints it; libnftables-json(5) describes the format.
 
 NFT_FLAGS = {name.lower(): bits for name, bits in FLAGS.items() if name not in ("NONE", "ALL", "ECN")}
-NFT_STATES = {name.lower(): bits for name, bits in STATES.items() if bits}
+NFT_STATES = {name.lower(): bits for name, bits in STATES.items()}
 NFT_STATUS = {"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}
 PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58,
              "comp": 108, "sctp": 132, "udplite": 136, "hopopt": 0, "ipv6": 41, "gre": 47, "ipv6-nonxt": 59}
@@ -2297,6 +2309,8 @@ def sockets(text):
 #: Flags that whoever opens a connection may set beside SYN: PSH, URG, ECE, CWR.
 FREE_FLAGS = (8, 32, 64, 128)
 NOTHING = (0, 0, True)
+#: The status of a connection whose destination was translated: IPS_DST_NAT, and that this is done.
+TRANSLATED = 1 << 5 | 1 << 8
 
 
 class Filter:
@@ -2558,9 +2572,9 @@ class Judge:
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
         values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
-                  "connection": 8, "tracked": True, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
-                  "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
-                  "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
+                  "connection": 8, "tracked": True, "status": 0, "iif": "", "oif": "", "saddr": PEER,
+                  "daddr": PEER, "l4proto": 6, "nexthdr": 6, "nfproto": 2 if family == 4 else 10,
+                  "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
         return values
 
@@ -2622,7 +2636,7 @@ class Judge:
         if perhaps is answer.perhaps:
             return answer
         values = self.values(family, "in", iif=interface.name, daddr=Doubt("a translated address"), dport=port,
-                             sport=Doubt("any source port"), flags=Doubt("any flags"))
+                             sport=Doubt("any source port"), flags=Doubt("any flags"), status=TRANSLATED)
         inside = self.filter.passage(self.filter.hooks(family, "in", ["input"]), values, (None, None, True))
         if inside:
             perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
