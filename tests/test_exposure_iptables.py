@@ -67,3 +67,25 @@ def test_a_status_of_nftables_that_says_so():
                          chain={"policy": "drop"})
     assert gets_in(capture(nft=rules)) == NOBODY
     assert gets_in(capture(nft=rules, legacy=REDIRECTED)) == DOUBT
+
+
+# -- the type of an address: a packet to this host has a local one
+
+@pytest.mark.parametrize(("types", "four", "six"), [
+    ("LOCAL", True, True), ("UNICAST", False, True), ("UNICAST,LOCAL", True, True), ("MULTICAST", False, False),
+    ("BROADCAST", False, None), ("LOCAL,MULTICAST", True, False), ("ANYCAST", False, False)])
+def test_the_type_of_an_address(types: str, four: bool, six: bool | None):
+    """For IPv4 one of the types has to be what the routes say; ip6tables has unicast for a form of the address, and
+    wants all forms, and one of the rest (match_type6 in xt_addrtype.c). It takes no broadcast."""
+    for holds, family, whole in ((four, 4, "0.0.0.0/0"), (six, 6, "::/0")):
+        for sign in ("", "! ") if holds is not None else ():
+            rules = legacy(f"-A INPUT -m addrtype {sign}--dst-type {types} -j ACCEPT", policy="DROP")
+            found = capture(sockets=captures.sockets("0.0.0.0:8002", "[::]:8002"), legacy=rules, legacy6=rules)
+            assert gets_in(found, family=family)[0] == ([whole] if holds != bool(sign) else []), (family, sign)
+
+
+def test_the_type_of_an_address_for_one_interface_is_in_doubt():
+    """Another interface's own address is none of this one's."""
+    for types in ("UNICAST", "LOCAL"):
+        rules = legacy(f"-A INPUT -m addrtype --dst-type {types} --limit-iface-in -j ACCEPT", policy="DROP")
+        assert gets_in(capture(legacy=rules)) == DOUBT

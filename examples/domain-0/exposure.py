@@ -1391,8 +1391,8 @@ class Iptables:
         if module in ("mark", "connmark") and word == "--mark":
             wanted, mask = masked(value)
             return 1, [one("mark" if module == "mark" else "ctmark", Numbers([wanted, wanted + 1], mask), negate)]
-        if (module, word) == ("addrtype", "--dst-type"):
-            return 1, [one("dtype", Names(value.lower().split(",")), negate)]
+        if (module, word) == ("addrtype", "--dst-type") and self.until(rest) == 1:
+            return 1, [one("dtype", Names(self.types(value.lower().split(","))), negate)]
         if module == "rpfilter":
             taken = self.until(rest)
             options = [word] + list(rest[:taken])
@@ -1412,6 +1412,13 @@ class Iptables:
             return one("ctstate", states, negate)
         every = Numbers([0, 1 << 32])
         return "if", Cond(("ctstate", "status"), ((states, every), (every, Bits(status))), negate)
+
+    def types(self, names):
+        """The types of an address that the routes tell, of those that addrtype asks for."""
+        if self.family == 4:
+            return names
+        # ip6tables takes these two for the form of an address, and wants one of the others besides, if there are any.
+        return ["multicast"] if "multicast" in names else [name for name in names if name != "unicast"] or ["local"]
 
     @staticmethod
     def until(rest):
@@ -2574,7 +2581,8 @@ class Judge:
         values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
                   "connection": 8, "tracked": True, "status": 0, "iif": "", "oif": "", "saddr": PEER,
                   "daddr": PEER, "l4proto": 6, "nexthdr": 6, "nfproto": 2 if family == 4 else 10,
-                  "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
+                  "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": 18, "pkttype": "host",
+                  "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
         return values
 
