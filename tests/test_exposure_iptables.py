@@ -89,3 +89,59 @@ def test_the_type_of_an_address_for_one_interface_is_in_doubt():
     for types in ("UNICAST", "LOCAL"):
         rules = legacy(f"-A INPUT -m addrtype --dst-type {types} --limit-iface-in -j ACCEPT", policy="DROP")
         assert gets_in(capture(legacy=rules)) == DOUBT
+
+
+# -- marks
+
+
+
+SET, SAVE, RESTORE = "MARK --set-xmark", "CONNMARK --save-mark", "CONNMARK --restore-mark"
+WHOLE, PART = "--nfmask 0xffffffff --ctmask 0xffffffff", "--nfmask 0xff --ctmask 0xff"
+
+
+@pytest.mark.parametrize(("targets", "match", "who"), [
+    ([], "mark --mark 0x0", EVERYBODY),
+    ([f"{SET} 0x3/0xffffffff"], "mark --mark 0x3", EVERYBODY),
+    ([f"{SET} 0x3/0xffffffff"], "mark ! --mark 0x3", NOBODY), ([f"{SET} 0x3/0xffffffff"], "mark --mark 3", EVERYBODY),
+    ([f"{SET} 0x13/0xffffffff"], "mark --mark 0x3/0xf", EVERYBODY),
+    ([f"{SET} 0x3/0xffffffff"], "connmark --mark 0x3", NOBODY),
+    ([f"{SET} 0xff/0xffffffff", f"{SET} 0x1/0xf"], "mark --mark 0xf1", EVERYBODY),
+    (["HMARK --hmark-tuple src --hmark-mod 4"], "mark --mark 0x1", DOUBT),
+    (["HMARK --hmark-tuple src --hmark-mod 4", f"{SET} 0x1/0xffffffff"], "mark --mark 0x1", EVERYBODY),
+    (["HMARK --hmark-tuple src --hmark-mod 4", f"{SET} 0x1/0xf"], "mark --mark 0x1", DOUBT),
+    (["MARK --frob 0x1/0xffffffff"], "mark --mark 0x0", DOUBT),
+    (["FROB --set-xmark 0x1/0xffffffff"], "mark --mark 0x0", DOUBT),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x7", EVERYBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "mark --mark 0x7", NOBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff --left-shift-mark 4"], "connmark --mark 0x70", DOUBT),
+    (["CONNMARK --frob"], "connmark --mark 0x7", DOUBT),
+    ([f"{SET} 0x7/0xffffffff", f"{SAVE} {WHOLE}"], "connmark --mark 0x7", EVERYBODY),
+    ([f"{SET} 0x7/0xffffffff", f"{SAVE} {PART}"], "connmark --mark 0x7", DOUBT),
+    (["CONNMARK --set-xmark 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x7", EVERYBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff", f"{RESTORE} {PART}"], "mark --mark 0x7", DOUBT),
+    ([f"{SET} 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x0", EVERYBODY),
+])
+def test_marks(targets: list[str], match: str, who: tuple):
+    """A mark is (mark & ~mask) ^ value behind --set-xmark; what only a shift or a part of a mask tells is a doubt."""
+    marks = table("mangle", ":PREROUTING ACCEPT", *(f"-A PREROUTING -j {target}" for target in targets))
+    assert gets_in(capture(legacy=marks + legacy(f"-A INPUT -m {match} -j ACCEPT", policy="DROP"))) == who
+
+
+@pytest.mark.parametrize(("targets", "match", "who"), [
+    ([f"{SET} 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x7", EVERYBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x7", NOBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x0", EVERYBODY),
+    (["CT --notrack"], "connmark --mark 0x0", NOBODY), (["CT --notrack"], "connmark ! --mark 0x1", NOBODY),
+    (["CT --notrack"], "conntrack --ctstate UNTRACKED", EVERYBODY), (["CT --notrack"], "state --state NEW", NOBODY),
+    (["CT --notrack"], "conntrack --ctdir ORIGINAL", NOBODY), (["CT --notrack"], "state --state INVALID", NOBODY),
+    (["NOTRACK"], "state --state UNTRACKED", EVERYBODY),
+    (["CT --zone 5"], "state --state NEW", EVERYBODY), (["CT --helper ftp"], "state --state NEW", EVERYBODY),
+    (["CT --notrack"], "conntrack --ctstate UNTRACKED --ctdir REPLY", DOUBT),
+    (["CT --notrack"], "conntrack ! --ctstate NEW --ctdir REPLY", DOUBT),
+    ([], "conntrack --ctstate NEW --ctdir REPLY", NOBODY), ([], "conntrack --ctstate NEW --ctdir ORIGINAL", EVERYBODY),
+])
+def test_before_there_is_a_connection_and_where_there_is_none(targets: list[str], match: str, who: tuple):
+    """In the raw table nothing is known of a connection, and of what is not tracked there never is: it has no mark and
+    no direction. But the match conntrack asks it for its state alone (conntrack_mt in xt_conntrack.c)."""
+    raw = table("raw", ":PREROUTING ACCEPT", *(f"-A PREROUTING -j {target}" for target in targets))
+    assert gets_in(capture(legacy=raw + legacy(f"-A INPUT -m {match} -j ACCEPT", policy="DROP"))) == who

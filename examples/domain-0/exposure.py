@@ -1384,7 +1384,11 @@ class Iptables:
             begin, end = (address(each, self.family) for each in value.split("-"))
             return 1, [one("saddr" if word == "--src-range" else "daddr", Numbers([begin, end + 1]), negate)]
         if (module, word) in (("state", "--state"), ("conntrack", "--ctstate")):
-            return 1, [self.state(value.split(","), negate)]
+            names = value.split(",")
+            # What belongs to no connection is asked for its state only, whatever else the match says.
+            if self.until(rest) > 1 and (negate or not {"INVALID", "UNTRACKED"}.isdisjoint(names)):
+                return self.until(rest), [("if", Unknown("a state of no connection, and more of the same match"))]
+            return 1, [self.state(names, negate)]
         if (module, word) == ("conntrack", "--ctdir"):
             way = {"ORIGINAL": 0, "REPLY": 1}[value]
             return 1, [one("ctdir", Numbers([way, way + 1]), negate)]
@@ -1440,11 +1444,12 @@ class Iptables:
         if name == "MARK" and options[:1] == ["--set-xmark"]:
             value, mask = masked(options[1])
             return [("mark", lambda values: changed_bits(values["mark"], value, mask))]
-        if name == "CONNMARK" and options[:1] == ["--set-xmark"]:
+        if name == "CONNMARK" and options[:1] == ["--set-xmark"] and len(options) == 2:  # more is a shift
             value, mask = masked(options[1])
             return [("ctmark", lambda values: changed_bits(values["ctmark"], value, mask))]
         if name == "CONNMARK":
-            full = all(word in ("--nfmask", "--ctmask", "0xffffffff") for word in options[1:])
+            full = options[:1] in (["--save-mark"], ["--restore-mark"]) and all(
+                word in ("--nfmask", "--ctmask", "0xffffffff") for word in options[1:])
             if options[:1] == ["--restore-mark"]:
                 return [("mark", lambda values: number_or_none(values["mark"]) if values["ctmark"] is BREAK else
                          number_or_none(values["ctmark"]) if full else None)]
