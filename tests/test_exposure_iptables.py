@@ -145,3 +145,35 @@ def test_before_there_is_a_connection_and_where_there_is_none(targets: list[str]
     no direction. But the match conntrack asks it for its state alone (conntrack_mt in xt_conntrack.c)."""
     raw = table("raw", ":PREROUTING ACCEPT", *(f"-A PREROUTING -j {target}" for target in targets))
     assert gets_in(capture(legacy=raw + legacy(f"-A INPUT -m {match} -j ACCEPT", policy="DROP"))) == who
+
+
+# -- the way back to a source
+
+TWO_WAYS = captures.NODE["routes6"] + "default via 2001:db8:1::1 dev eth1 metric 2048\n2001:db8:1::/64 dev eth1\n"
+
+
+def checked(family: int, words: str, **files: str) -> dict[str, str]:
+    """A capture with a rule on the way back: what it is not for does not get in."""
+    rule = table("raw", ":PREROUTING ACCEPT", f"-A PREROUTING -m rpfilter {words}-j DROP")
+    return capture(sockets=captures.sockets("0.0.0.0:8002", "[::]:8002"), routes6=TWO_WAYS, **files,
+                   **{"legacy" if family == 4 else "legacy6": rule})
+
+
+#: All but the network of the other interface: only that one has no route by eth1.
+REST6 = exposure.networks(exposure.complement(exposure.network("2001:db8:2::/64", 6), exposure.END[6]), 6)
+
+
+@pytest.mark.parametrize(("words", "four", "six"), [
+    ("--invert ", ["192.168.1.0/24"], REST6), ("--validmark --invert ", ["192.168.1.0/24"], REST6),
+    ("--loose --invert ", ["0.0.0.0/0"], ["::/0"]), ("--loose ", [], [])])
+def test_the_way_back(words: str, four: list, six: list):
+    """ip6tables asks for a route by the interface, and one of a larger metric will do (the kernel was asked)."""
+    assert gets_in(checked(4, words), interface="eth1") == (four, [])
+    assert gets_in(checked(6, words), family=6, interface="eth1") == (six, [])
+
+
+def test_the_way_back_of_nftables_is_the_best_one():
+    """Of two routes to one network it is that of the smaller metric (the kernel was asked)."""
+    fib = captures.match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
+    found = checked(4, "") | {"iptables-legacy-save": "", "nft.json": captures.nft([fib, {"drop": None}])}
+    assert gets_in(found, family=6, interface="eth1") == (["2001:db8:1::/64"], [])

@@ -402,13 +402,14 @@ class Unknown(Setless):
 
 
 class ReversePath(Setless):
-    """Whether the way back to the source of a packet is by the interface that it came in by; or, loose, by any."""
+    """Whether the way back to the source of a packet is by the interface that it came in by; or, loose, by any.
+    ``second``: or, for IPv6, a way that would be taken if there were no better one to the same network."""
 
-    __slots__ = ("loose", "negate")
+    __slots__ = ("loose", "negate", "second")
     fields = ("iif",)
 
-    def __init__(self, loose=False, negate=False):
-        self.loose, self.negate = loose, negate
+    def __init__(self, loose, negate, second=False):
+        self.loose, self.negate, self.second = loose, negate, second
 
     def moving(self, peer):
         """It asks the routes, which differ from address to address."""
@@ -420,7 +421,7 @@ class ReversePath(Setless):
             return Doubt("a reverse path check on the way out")
         if isinstance(values["iif"], Doubt) and not self.loose:
             return values["iif"]
-        where = values["back"](None if self.loose else values["iif"])
+        where = values["back"](None if self.loose else values["iif"], self.second)
         return where.negated(values["end"]) if self.negate else where
 
 
@@ -1400,7 +1401,7 @@ class Iptables:
         if module == "rpfilter":
             taken = self.until(rest)
             options = [word] + list(rest[:taken])
-            return taken, [("if", ReversePath("--loose" in options, "--invert" in options))]
+            return taken, [("if", ReversePath("--loose" in options, "--invert" in options, self.family == 6))]
         if (module, word) == ("pkttype", "--pkt-type"):
             return 1, [one("pkttype", Names([value.replace("unicast", "host")]), negate)]
         if (module, word) == ("comment", "--comment"):
@@ -2255,29 +2256,32 @@ class Routes:
             routes = found[where]
             least = min(metric for metric, _ in routes)
             linked = self.family == 6 and where[0] >> 118 == 0x3FA  # fe80::/10 has a way by each interface
-            devices = frozenset().union(*(d for metric, d in routes if linked or metric == least))
+            every = frozenset().union(*(d for _, d in routes))
+            devices = every if linked else frozenset().union(*(d for metric, d in routes if metric == least))
             while open_ones and open_ones[-1][0] <= where[0]:
                 upto(open_ones[-1][0])
                 at = max(at, open_ones.pop()[0])
             upto(where[0])
             at = where[0]
-            open_ones.append((where[1], devices))
+            open_ones.append((where[1], (devices, every)))
         while open_ones:
             upto(open_ones[-1][0])
             at = max(at, open_ones.pop()[0])
-        self.pieces = {devices: united(*pair) for devices, pair in pieces.items()}
+        self.pieces = {ways: united(*pair) for ways, pair in pieces.items()}
 
-    def back(self, device):
-        """From where packets come whose answers leave by this device; None is by any."""
-        if device not in self.kept:
-            flat = union(*(flat for devices, flat in self.pieces.items()
-                           if devices and (device is None or self.policy or device in devices)))
-            self.kept[device] = Where([], flat, self.policy) if device is not None and self.policy else Where(flat)
-        return self.kept[device]
+    def back(self, device, second=False):
+        """From where packets come whose answers leave by this device; None is by any. ``second``: or would, if there
+        were no better route to the same network."""
+        key = device, second
+        if key not in self.kept:
+            flat = union(*(flat for ways, flat in self.pieces.items()
+                           if ways[0] and (device is None or self.policy or device in ways[second])))
+            self.kept[key] = Where([], flat, self.policy) if device is not None and self.policy else Where(flat)
+        return self.kept[key]
 
     def devices(self):
         """Every device that answers may leave by: {device: set of addresses}."""
-        return {device: self.back(device) for devices in self.pieces for device in devices}
+        return {device: self.back(device) for devices, _ in self.pieces for device in devices}
 
 
 class Socket:
