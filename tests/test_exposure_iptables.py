@@ -2,6 +2,7 @@
 """exposure.py and what iptables-save prints: each match and target, as the kernel has it."""
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -177,3 +178,47 @@ def test_the_way_back_of_nftables_is_the_best_one():
     fib = captures.match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
     found = checked(4, "") | {"iptables-legacy-save": "", "nft.json": captures.nft([fib, {"drop": None}])}
     assert gets_in(found, family=6, interface="eth1") == (["2001:db8:1::/64"], [])
+
+
+# -- marks of nftables that go from one hook to another
+
+MARK = {"meta": {"key": "mark"}}
+
+
+def marking(chain: dict, *rules: list) -> str:
+    """A chain that marks each packet with 7, and rules at input behind which the rest is dropped."""
+    listed = json.loads(captures.nft(*rules, chain={"policy": "drop"}, more=({"chain": chain},)))
+    listed["nftables"].append({"rule": {**{key: chain[key] for key in ("family", "table")}, "chain": chain["name"],
+                                        "expr": [{"mangle": {"key": MARK, "value": 7}}]}})
+    return json.dumps(listed)
+
+
+EARLY = {"table": "early", "name": "early", "type": "filter", "prio": -150, "policy": "accept"}
+ALLOWED = [captures.match(MARK, 7), {"accept": None}]
+
+
+@pytest.mark.parametrize(("chain", "others"), [
+    ({"family": "netdev", "hook": "ingress", "dev": "eth0"}, NOBODY),
+    ({"family": "inet", "hook": "ingress", "dev": "eth0"}, NOBODY),
+    ({"family": "ip", "hook": "prerouting"}, EVERYBODY)])
+def test_a_mark_that_a_packet_has_from_before(chain: dict, others: tuple):
+    """One of an interface is not known to other interfaces. (The kernel was asked: it stays.)"""
+    found = capture(nft=marking(EARLY | chain, ALLOWED))
+    assert gets_in(found) == (DOUBT if chain["hook"] == "ingress" else EVERYBODY)
+    assert gets_in(found, interface="eth1") == others
+
+
+def test_a_mark_that_a_packet_has_from_a_bridge():
+    found = capture(nft=marking(EARLY | {"family": "bridge", "hook": "prerouting"}, ALLOWED))
+    assert gets_in(found) == NOBODY
+    found["links"] = found["links"].replace("eth1: <BROADCAST,UP,LOWER_UP> mtu 1500",
+                                            "eth1: <BROADCAST,UP,LOWER_UP> mtu 1500 master eth0 \\    bridge_slave")
+    assert gets_in(found, interface="eth0 by eth1") == DOUBT
+
+
+def test_a_mark_that_a_packet_with_extension_headers_has():
+    """Such a packet meets the first rule at input no more, and has its mark from prerouting as all have."""
+    six = captures.match({"payload": {"protocol": "ip6", "field": "nexthdr"}}, "tcp")
+    found = capture(nft=marking(EARLY | {"family": "ip6", "hook": "prerouting"}, [six, {"drop": None}], ALLOWED),
+                    sockets=captures.sockets("[::]:8002"))
+    assert gets_in(found, family=6) == ([], ["::/0"])

@@ -2398,12 +2398,15 @@ class Filter:
         return [base for name in names for base in self.bases if base.way == way and base.chain.hook == name
                 and base.chain.family in wanted]
 
-    def passage(self, bases, common, state=NOTHING):
-        """(from where packets may get through, from where they may be dropped, [(walk, state)])."""
+    def passage(self, bases, common, state=NOTHING, before=None):
+        """(from where packets may get through, from where they may be dropped, [(walk, state)]); ``before`` has the
+        values that they have at prerouting, where these differ."""
         if not bases:
             return None
-        every = {tracking: dict(common, tracking=tracking and common["tracked"]) for tracking in (True, False)}
-        walks = [base.walk(every[base.tracking]) for base in bases]
+        every = {(first, tracking): dict(before if first and before else common,
+                                         tracking=tracking and common["tracked"])
+                 for first in (True, False) for tracking in (True, False)}
+        walks = [base.walk(every[base.chain.hook == "prerouting", base.tracking]) for base in bases]
         results = []
         for order in orders(bases):
             key = tuple(map(id, walks)), tuple(order), state
@@ -2428,6 +2431,11 @@ def orders(bases):
         return [order]
     first = {base.chain.hook: at for at, base in reversed(list(enumerate(bases)))}
     return [order, sorted(order, key=lambda at: (first[bases[at].chain.hook], bases[at].chain.priority, -at))]
+
+
+def marked(state, bases):
+    """The state of packets behind base chains: a mark that these have set stays, and it is not told which."""
+    return (None,) + state[1:] if any(base.effects for base in bases) else state
 
 
 def likeness(cond):
@@ -2555,17 +2563,18 @@ class Judge:
         before = dict(values, **dict(late))
         values.update((name, value) for name, value in dict(late).items() if name != "flags")
         passages = []
+        state = NOTHING
         for device in filter(None, (bridge_port, interface.name)):
             for base in rules.hooks("netdev", "in", ["ingress"]):
-                passages.append(self.on_device(base, device, dict(early, iif=device, stage="netdev")))
+                passage = self.on_device(base, device, dict(early, iif=device, stage="netdev"), state)
+                if passage:
+                    passages.append(passage)
+                    state = marked(state, [base])
         if bridge_port:
-            passages.append(rules.passage(rules.hooks("bridge", "in", ["prerouting", "input"]),
-                                          dict(early, iif=bridge_port, stage="bridge", nfproto=7)))
-        if late:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting"]), before))
-            passages.append(rules.passage(rules.hooks(family, "in", ["input"]), values))
-        else:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values))
+            bases = rules.hooks("bridge", "in", ["prerouting", "input"])
+            passages.append(rules.passage(bases, dict(early, iif=bridge_port, stage="bridge", nfproto=7), state))
+            state = marked(state, bases)
+        passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values, state, before))
         passages = [passage for passage in passages if passage]
         open_, possible = [0, end], [0, end]
         whys, walks = [], []
@@ -2595,11 +2604,11 @@ class Judge:
         values.update(given)
         return values
 
-    def on_device(self, base, device, values):
+    def on_device(self, base, device, values, state):
         """A base chain that belongs to devices."""
         if base.chain.devices is not None and device not in base.chain.devices:
             return None
-        passage = self.filter.passage([base], values)
+        passage = self.filter.passage([base], values, state)
         if base.chain.devices is None:  # an old nft does not say which
             return [0, values["end"]], passage[1], passage[2]
         return passage
@@ -2619,8 +2628,7 @@ class Judge:
         for device, where in ways.items():
             values = self.values(family, "out", oif=Doubt(routes.policy) if device is None else device, saddr=number,
                                  connection=2, sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
-            marked = any(base.effects for base in rules.bases)
-            state = 0, None if marked else 0, True
+            state = 0, None if any(base.effects for base in rules.bases) else 0, True
             passes, drops, some = rules.passage(bases, values, state)
             through = without(passes, drops, END[family])
             if untracked:
