@@ -402,13 +402,14 @@ class Unknown(Setless):
 
 
 class ReversePath(Setless):
-    """Whether the way back to the source of a packet is by the interface that it came in by; or, loose, by any."""
+    """Whether the way back to the source of a packet is by the interface that it came in by; or, loose, by any.
+    ``second``: or, for IPv6, a way that would be taken if there were no better one to the same network."""
 
-    __slots__ = ("loose", "negate")
+    __slots__ = ("loose", "negate", "second")
     fields = ("iif",)
 
-    def __init__(self, loose=False, negate=False):
-        self.loose, self.negate = loose, negate
+    def __init__(self, loose, negate, second=False):
+        self.loose, self.negate, self.second = loose, negate, second
 
     def moving(self, peer):
         """It asks the routes, which differ from address to address."""
@@ -420,7 +421,7 @@ class ReversePath(Setless):
             return Doubt("a reverse path check on the way out")
         if isinstance(values["iif"], Doubt) and not self.loose:
             return values["iif"]
-        where = values["back"](None if self.loose else values["iif"])
+        where = values["back"](None if self.loose else values["iif"], self.second)
         return where.negated(values["end"]) if self.negate else where
 
 
@@ -648,7 +649,7 @@ class Base:
         key = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
                tuple(value.why if isinstance(value, Doubt) else value
                      for value in [values[field] for field in self.fields]),
-               values["family"], values["end"], values["tracking"])
+               values["family"], values["end"], values["tracking"], values["status"])
         if key not in self.walks:
             self.walks[key] = Walk(self, values, dict(zip(self.leads, answers)))
         return self.walks[key]
@@ -795,7 +796,7 @@ class Part:
             values["ctmark"] = BREAK if not entry else Doubt("a connection mark") if ctmark is None else ctmark
             values["ctstate"] = 64 if not tracked else values["connection"] if entry else 1
             values["ctdir"] = BREAK if not entry else int(values["way"] == "out")
-            values["ctstatus"] = (BREAK if not entry else 0 if values["way"] == "in"
+            values["ctstatus"] = (BREAK if not entry else values["status"] if values["way"] == "in"
                                   else Doubt("the status of a connection that has been answered"))
             if values["stage"] == "bridge":
                 values.update((field, Doubt("connection tracking on a bridge")) for field in STATE if field != "mark")
@@ -1202,7 +1203,9 @@ PLACES = {
 PORTS = 1 << 16
 FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECE": 64, "ECN": 64, "CWR": 128, "NONE": 0,
          "ALL": 63}
-STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64, "SNAT": 0, "DNAT": 0}
+STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64}
+#: What the same match calls states, and is the status of a connection.
+STATUS = {"SNAT": 1 << 4, "DNAT": 1 << 5}
 #: Targets behind which a packet goes on to the next rule, unchanged in what rules ask for.
 NO_EFFECT = frozenset("""ACCOUNT AUDIT CHECKSUM CLASSIFY CONNSECMARK DSCP ECN HL IDLETIMER LED LOG NFLOG RATEEST SECMARK
     SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG""".split())
@@ -1383,24 +1386,45 @@ class Iptables:
             begin, end = (address(each, self.family) for each in value.split("-"))
             return 1, [one("saddr" if word == "--src-range" else "daddr", Numbers([begin, end + 1]), negate)]
         if (module, word) in (("state", "--state"), ("conntrack", "--ctstate")):
-            return 1, [one("ctstate", Bits(sum({STATES[name] for name in value.split(",")})), negate)]
+            names = value.split(",")
+            # What belongs to no connection is asked for its state only, whatever else the match says.
+            if self.until(rest) > 1 and (negate or not {"INVALID", "UNTRACKED"}.isdisjoint(names)):
+                return self.until(rest), [("if", Unknown("a state of no connection, and more of the same match"))]
+            return 1, [self.state(names, negate)]
         if (module, word) == ("conntrack", "--ctdir"):
             way = {"ORIGINAL": 0, "REPLY": 1}[value]
             return 1, [one("ctdir", Numbers([way, way + 1]), negate)]
         if module in ("mark", "connmark") and word == "--mark":
             wanted, mask = masked(value)
             return 1, [one("mark" if module == "mark" else "ctmark", Numbers([wanted, wanted + 1], mask), negate)]
-        if (module, word) == ("addrtype", "--dst-type"):
-            return 1, [one("dtype", Names(value.lower().split(",")), negate)]
+        if (module, word) == ("addrtype", "--dst-type") and self.until(rest) == 1:
+            return 1, [one("dtype", Names(self.types(value.lower().split(","))), negate)]
         if module == "rpfilter":
             taken = self.until(rest)
             options = [word] + list(rest[:taken])
-            return taken, [("if", ReversePath("--loose" in options, "--invert" in options))]
+            return taken, [("if", ReversePath("--loose" in options, "--invert" in options, self.family == 6))]
         if (module, word) == ("pkttype", "--pkt-type"):
             return 1, [one("pkttype", Names([value.replace("unicast", "host")]), negate)]
         if (module, word) == ("comment", "--comment"):
             return 1, []
         return self.until(rest), [("if", Unknown("the option %s of the match %s" % (show(word, 30), show(module, 30))))]
+
+    @staticmethod
+    def state(names, negate):
+        """A step: go on where a packet has one of these states."""
+        status = sum({STATUS[name] for name in names if name in STATUS})
+        states = Bits(sum({STATES[name] for name in names if name not in STATUS}))
+        if not status:
+            return one("ctstate", states, negate)
+        every = Numbers([0, 1 << 32])
+        return "if", Cond(("ctstate", "status"), ((states, every), (every, Bits(status))), negate)
+
+    def types(self, names):
+        """The types of an address that the routes tell, of those that addrtype asks for."""
+        if self.family == 4:
+            return names
+        # ip6tables takes these two for the form of an address, and wants one of the others besides, if there are any.
+        return ["multicast"] if "multicast" in names else [name for name in names if name != "unicast"] or ["local"]
 
     @staticmethod
     def until(rest):
@@ -1422,11 +1446,12 @@ class Iptables:
         if name == "MARK" and options[:1] == ["--set-xmark"]:
             value, mask = masked(options[1])
             return [("mark", lambda values: changed_bits(values["mark"], value, mask))]
-        if name == "CONNMARK" and options[:1] == ["--set-xmark"]:
+        if name == "CONNMARK" and options[:1] == ["--set-xmark"] and len(options) == 2:  # more is a shift
             value, mask = masked(options[1])
             return [("ctmark", lambda values: changed_bits(values["ctmark"], value, mask))]
         if name == "CONNMARK":
-            full = all(word in ("--nfmask", "--ctmask", "0xffffffff") for word in options[1:])
+            full = options[:1] in (["--save-mark"], ["--restore-mark"]) and all(
+                word in ("--nfmask", "--ctmask", "0xffffffff") for word in options[1:])
             if options[:1] == ["--restore-mark"]:
                 return [("mark", lambda values: number_or_none(values["mark"]) if values["ctmark"] is BREAK else
                          number_or_none(values["ctmark"]) if full else None)]
@@ -1473,7 +1498,7 @@ def changed_bits(before, value, mask):
 # nftables, as `nft -j list ruleset` prints it; libnftables-json(5) describes the format.
 
 NFT_FLAGS = {name.lower(): bits for name, bits in FLAGS.items() if name not in ("NONE", "ALL", "ECN")}
-NFT_STATES = {name.lower(): bits for name, bits in STATES.items() if bits}
+NFT_STATES = {name.lower(): bits for name, bits in STATES.items()}
 NFT_STATUS = {"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}
 PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58,
              "comp": 108, "sctp": 132, "udplite": 136, "hopopt": 0, "ipv6": 41, "gre": 47, "ipv6-nonxt": 59, "ip": 0,
@@ -2256,29 +2281,32 @@ class Routes:
             routes = found[where]
             least = min(metric for metric, _ in routes)
             linked = self.family == 6 and where[0] >> 118 == 0x3FA  # fe80::/10 has a way by each interface
-            devices = frozenset().union(*(d for metric, d in routes if linked or metric == least))
+            every = frozenset().union(*(d for _, d in routes))
+            devices = every if linked else frozenset().union(*(d for metric, d in routes if metric == least))
             while open_ones and open_ones[-1][0] <= where[0]:
                 upto(open_ones[-1][0])
                 at = max(at, open_ones.pop()[0])
             upto(where[0])
             at = where[0]
-            open_ones.append((where[1], devices))
+            open_ones.append((where[1], (devices, every)))
         while open_ones:
             upto(open_ones[-1][0])
             at = max(at, open_ones.pop()[0])
-        self.pieces = {devices: united(*pair) for devices, pair in pieces.items()}
+        self.pieces = {ways: united(*pair) for ways, pair in pieces.items()}
 
-    def back(self, device):
-        """From where packets come whose answers leave by this device; None is by any."""
-        if device not in self.kept:
-            flat = union(*(flat for devices, flat in self.pieces.items()
-                           if devices and (device is None or self.policy or device in devices)))
-            self.kept[device] = Where([], flat, self.policy) if device is not None and self.policy else Where(flat)
-        return self.kept[device]
+    def back(self, device, second=False):
+        """From where packets come whose answers leave by this device; None is by any. ``second``: or would, if there
+        were no better route to the same network."""
+        key = device, second
+        if key not in self.kept:
+            flat = union(*(flat for ways, flat in self.pieces.items()
+                           if ways[0] and (device is None or self.policy or device in ways[second])))
+            self.kept[key] = Where([], flat, self.policy) if device is not None and self.policy else Where(flat)
+        return self.kept[key]
 
     def devices(self):
         """Every device that answers may leave by: {device: set of addresses}."""
-        return {device: self.back(device) for devices in self.pieces for device in devices}
+        return {device: self.back(device) for devices, _ in self.pieces for device in devices}
 
 
 class Socket:
@@ -2322,6 +2350,8 @@ def sockets(text):
 #: Flags that whoever opens a connection may set beside SYN: PSH, URG, ECE, CWR.
 FREE_FLAGS = (8, 32, 64, 128)
 NOTHING = (0, 0, True)
+#: The status of a connection whose destination was translated: IPS_DST_NAT, and that this is done.
+TRANSLATED = 1 << 5 | 1 << 8
 
 
 class Filter:
@@ -2393,12 +2423,15 @@ class Filter:
         return [base for name in names for base in self.bases if base.way == way and base.chain.hook == name
                 and base.chain.family in wanted]
 
-    def passage(self, bases, common, state=NOTHING):
-        """(from where packets may get through, from where they may be dropped, [(walk, state)])."""
+    def passage(self, bases, common, state=NOTHING, before=None):
+        """(from where packets may get through, from where they may be dropped, [(walk, state)]); ``before`` has the
+        values that they have at prerouting, where these differ."""
         if not bases:
             return None
-        every = {tracking: dict(common, tracking=tracking) for tracking in (True, False)}
-        walks = [base.walk(every[base.tracking]) for base in bases]
+        every = {(first, tracking): dict(before if first and before else common,
+                                         tracking=tracking and common["tracked"])
+                 for first in (True, False) for tracking in (True, False)}
+        walks = [base.walk(every[base.chain.hook == "prerouting", base.tracking]) for base in bases]
         results = []
         for order in orders(bases):
             key = tuple(map(id, walks)), tuple(order), state
@@ -2423,6 +2456,11 @@ def orders(bases):
         return [order]
     first = {base.chain.hook: at for at, base in reversed(list(enumerate(bases)))}
     return [order, sorted(order, key=lambda at: (first[bases[at].chain.hook], bases[at].chain.priority, -at))]
+
+
+def marked(state, bases):
+    """The state of packets behind base chains: a mark that these have set stays, and it is not told which."""
+    return (None,) + state[1:] if any(base.effects for base in bases) else state
 
 
 def likeness(cond):
@@ -2551,17 +2589,18 @@ class Judge:
         before = dict(values, **dict(late))
         values.update((name, value) for name, value in dict(late).items() if name != "flags")
         passages = []
+        state = NOTHING
         for device in filter(None, (bridge_port, interface.name)):
             for base in rules.hooks("netdev", "in", ["ingress"]):
-                passages.append(self.on_device(base, device, dict(early, iif=device, stage="netdev")))
+                passage = self.on_device(base, device, dict(early, iif=device, stage="netdev"), state)
+                if passage:
+                    passages.append(passage)
+                    state = marked(state, [base])
         if bridge_port:
-            passages.append(rules.passage(rules.hooks("bridge", "in", ["prerouting", "input"]),
-                                          dict(early, iif=bridge_port, stage="bridge", nfproto=7)))
-        if late:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting"]), before))
-            passages.append(rules.passage(rules.hooks(family, "in", ["input"]), values))
-        else:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values))
+            bases = rules.hooks("bridge", "in", ["prerouting", "input"])
+            passages.append(rules.passage(bases, dict(early, iif=bridge_port, stage="bridge", nfproto=7), state))
+            state = marked(state, bases)
+        passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values, state, before))
         passages = [passage for passage in passages if passage]
         open_, possible = [0, end], [0, end]
         whys, walks = [], []
@@ -2584,17 +2623,18 @@ class Judge:
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
         values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
-                  "connection": 8, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
-                  "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
-                  "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
+                  "connection": 8, "tracked": True, "status": 0, "iif": "", "oif": "", "saddr": PEER,
+                  "daddr": PEER, "l4proto": 6, "nexthdr": 6, "nfproto": 2 if family == 4 else 10,
+                  "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": 18, "pkttype": "host",
+                  "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
         return values
 
-    def on_device(self, base, device, values):
+    def on_device(self, base, device, values, state):
         """A base chain that belongs to devices."""
         if base.chain.devices is not None and device not in base.chain.devices:
             return None
-        passage = self.filter.passage([base], values)
+        passage = self.filter.passage([base], values, state)
         if base.chain.devices is None:  # an old nft does not say which
             return [0, values["end"]], passage[1], passage[2]
         return passage
@@ -2606,16 +2646,23 @@ class Judge:
         bases += rules.hooks("netdev", "out", ["egress"])
         if not bases:
             return routes.back(None)
-        untracked = any(not state[2] for _, state in walks)
+        # To whom connection tracking may know of no connection: the answer is none that it expects.
+        untracked = union(*(flat for walk, state in walks for behind, flat in walk.summary(state)[0].items()
+                            if not behind[2]))
         sure, perhaps, why = [], [], None
         ways = {None: routes.back(None)} if routes.policy else routes.devices()
         for device, where in ways.items():
             values = self.values(family, "out", oif=Doubt(routes.policy) if device is None else device, saddr=number,
-                                 connection=Doubt("a connection that is not tracked") if untracked else 2,
-                                 sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
-            marked = any(base.effects for base in rules.bases)
-            passes, drops, some = rules.passage(bases, values, (0, None if marked else 0, True))
+                                 connection=2, sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
+            state = 0, None if any(base.effects for base in rules.bases) else 0, True
+            passes, drops, some = rules.passage(bases, values, state)
             through = without(passes, drops, END[family])
+            if untracked:
+                others, lost, _ = rules.passage(bases, dict(values, tracked=False), state)
+                passes = union(passes, intersection(others, untracked))
+                through = without(through, without(untracked, without(others, lost, END[family]), END[family]),
+                                  END[family])
+                why = "a connection that is not tracked"
             sure.append(intersection(where.sure, through))
             perhaps.append(intersection(where.sure, passes))
             if passes != through:
@@ -2640,7 +2687,7 @@ class Judge:
         if perhaps is answer.perhaps:
             return answer
         values = self.values(family, "in", iif=interface.name, daddr=Doubt("a translated address"), dport=port,
-                             sport=Doubt("any source port"), flags=Doubt("any flags"))
+                             sport=Doubt("any source port"), flags=Doubt("any flags"), status=TRANSLATED)
         inside = self.filter.passage(self.filter.hooks(family, "in", ["input"]), values, (None, None, True))
         if inside:
             perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""exposure.py and what iptables-save prints: each match and target, as the kernel has it."""
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tests import captures
+from tests.captures import capture, legacy
+from tests.lab import topology
+
+sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
+import exposure  # noqa: E402
+
+
+def gets_in(found: dict[str, str], port: int = 8002, family: int = 4, interface: str = "eth0") -> tuple[list, list]:
+    """Who gets to a port, and who perhaps: as networks."""
+    report = exposure.Report(found, exposure.Allowed([]))
+    row, = [row for row in report.rows if (row.port, row.family, row.interface) == (port, family, interface)]
+    return exposure.networks(row.answer.open, family), exposure.networks(row.answer.perhaps, family)
+
+
+def table(name: str, *lines: str) -> str:
+    """A table as iptables-save prints it: heads of chains, and rules."""
+    return "\n".join([f"*{name}", *(f"{line} [0:0]" if line[0] == ":" else line for line in lines), "COMMIT", ""])
+
+
+EVERYBODY, NOBODY, DOUBT = (["0.0.0.0/0"], []), ([], []), ([], ["0.0.0.0/0"])
+
+
+# -- connection tracking
+
+NOT_TRACKED = table("raw", ":PREROUTING ACCEPT", "-A PREROUTING -p tcp -m tcp --dport 8002 -j CT --notrack")
+
+
+@pytest.mark.parametrize("kept", ["--ctstate ESTABLISHED", "--ctdir REPLY"])
+def test_the_answer_of_a_connection_that_is_not_tracked(kept: str):
+    """It belongs to no connection that is known. The kernel was asked: such an answer is dropped."""
+    out = table("filter", ":OUTPUT DROP", f"-A OUTPUT -m conntrack {kept} -j ACCEPT")
+    for ports in ((8002,), (22, 8002)):
+        assert gets_in(capture(ports, legacy=NOT_TRACKED + out)) == DOUBT
+    assert gets_in(capture(legacy=NOT_TRACKED + out), port=22) == EVERYBODY
+    raw = NOT_TRACKED.replace("COMMIT", ":OUTPUT ACCEPT\n-A OUTPUT -p tcp -m tcp --sport 8002 -j CT --notrack\nCOMMIT")
+    out = out.replace(kept, "--ctstate ESTABLISHED,UNTRACKED")
+    assert gets_in(capture(legacy=raw + out)) == EVERYBODY
+
+
+REDIRECTED = table("nat", ":PREROUTING ACCEPT", "-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8002")
+
+
+@pytest.mark.parametrize(("states", "others", "redirected"), [
+    ("DNAT", NOBODY, DOUBT), ("SNAT", NOBODY, NOBODY), ("SNAT,DNAT", NOBODY, DOUBT), ("NEW,DNAT", EVERYBODY, DOUBT),
+    ("ESTABLISHED", NOBODY, NOBODY), ("ESTABLISHED,DNAT", NOBODY, DOUBT)])
+def test_a_state_that_says_that_a_connection_was_translated(states: str, others: tuple, redirected: tuple):
+    """Redirected ones are let in, and others are not; whoever connects to port 80 gets to port 8002."""
+    rules = legacy(f"-A INPUT -p tcp -m tcp --dport 8002 -m conntrack --ctstate {states} -j ACCEPT", policy="DROP")
+    assert gets_in(capture(legacy=rules)) == others
+    assert gets_in(capture(legacy=REDIRECTED + rules)) == (others if others == EVERYBODY else redirected)
+    rules = legacy(f"-A INPUT -m conntrack ! --ctstate {states} -j DROP")
+    assert gets_in(capture(legacy=REDIRECTED + rules)) == (others if others == EVERYBODY else redirected)
+
+
+def test_a_status_of_nftables_that_says_so():
+    """As firewalld has it."""
+    rules = captures.nft([captures.match({"ct": {"key": "status"}}, "dnat", "in"), {"accept": None}],
+                         chain={"policy": "drop"})
+    assert gets_in(capture(nft=rules)) == NOBODY
+    assert gets_in(capture(nft=rules, legacy=REDIRECTED)) == DOUBT
+
+
+# -- the type of an address: a packet to this host has a local one
+
+@pytest.mark.parametrize(("types", "four", "six"), [
+    ("LOCAL", True, True), ("UNICAST", False, True), ("UNICAST,LOCAL", True, True), ("MULTICAST", False, False),
+    ("BROADCAST", False, None), ("LOCAL,MULTICAST", True, False), ("ANYCAST", False, False)])
+def test_the_type_of_an_address(types: str, four: bool, six: bool | None):
+    """For IPv4 one of the types has to be what the routes say; ip6tables has unicast for a form of the address, and
+    wants all forms, and one of the rest (match_type6 in xt_addrtype.c). It takes no broadcast."""
+    for holds, family, whole in ((four, 4, "0.0.0.0/0"), (six, 6, "::/0")):
+        for sign in ("", "! ") if holds is not None else ():
+            rules = legacy(f"-A INPUT -m addrtype {sign}--dst-type {types} -j ACCEPT", policy="DROP")
+            found = capture(sockets=captures.sockets("0.0.0.0:8002", "[::]:8002"), legacy=rules, legacy6=rules)
+            assert gets_in(found, family=family)[0] == ([whole] if holds != bool(sign) else []), (family, sign)
+
+
+def test_the_type_of_an_address_for_one_interface_is_in_doubt():
+    """Another interface's own address is none of this one's."""
+    for types in ("UNICAST", "LOCAL"):
+        rules = legacy(f"-A INPUT -m addrtype --dst-type {types} --limit-iface-in -j ACCEPT", policy="DROP")
+        assert gets_in(capture(legacy=rules)) == DOUBT
+
+
+# -- marks
+
+
+
+SET, SAVE, RESTORE = "MARK --set-xmark", "CONNMARK --save-mark", "CONNMARK --restore-mark"
+WHOLE, PART = "--nfmask 0xffffffff --ctmask 0xffffffff", "--nfmask 0xff --ctmask 0xff"
+
+
+@pytest.mark.parametrize(("targets", "match", "who"), [
+    ([], "mark --mark 0x0", EVERYBODY),
+    ([f"{SET} 0x3/0xffffffff"], "mark --mark 0x3", EVERYBODY),
+    ([f"{SET} 0x3/0xffffffff"], "mark ! --mark 0x3", NOBODY), ([f"{SET} 0x3/0xffffffff"], "mark --mark 3", EVERYBODY),
+    ([f"{SET} 0x13/0xffffffff"], "mark --mark 0x3/0xf", EVERYBODY),
+    ([f"{SET} 0x3/0xffffffff"], "connmark --mark 0x3", NOBODY),
+    ([f"{SET} 0xff/0xffffffff", f"{SET} 0x1/0xf"], "mark --mark 0xf1", EVERYBODY),
+    (["HMARK --hmark-tuple src --hmark-mod 4"], "mark --mark 0x1", DOUBT),
+    (["HMARK --hmark-tuple src --hmark-mod 4", f"{SET} 0x1/0xffffffff"], "mark --mark 0x1", EVERYBODY),
+    (["HMARK --hmark-tuple src --hmark-mod 4", f"{SET} 0x1/0xf"], "mark --mark 0x1", DOUBT),
+    (["MARK --frob 0x1/0xffffffff"], "mark --mark 0x0", DOUBT),
+    (["FROB --set-xmark 0x1/0xffffffff"], "mark --mark 0x0", DOUBT),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x7", EVERYBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "mark --mark 0x7", NOBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff --left-shift-mark 4"], "connmark --mark 0x70", DOUBT),
+    (["CONNMARK --frob"], "connmark --mark 0x7", DOUBT),
+    ([f"{SET} 0x7/0xffffffff", f"{SAVE} {WHOLE}"], "connmark --mark 0x7", EVERYBODY),
+    ([f"{SET} 0x7/0xffffffff", f"{SAVE} {PART}"], "connmark --mark 0x7", DOUBT),
+    (["CONNMARK --set-xmark 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x7", EVERYBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff", f"{RESTORE} {PART}"], "mark --mark 0x7", DOUBT),
+    ([f"{SET} 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x0", EVERYBODY),
+])
+def test_marks(targets: list[str], match: str, who: tuple):
+    """A mark is (mark & ~mask) ^ value behind --set-xmark; what only a shift or a part of a mask tells is a doubt."""
+    marks = table("mangle", ":PREROUTING ACCEPT", *(f"-A PREROUTING -j {target}" for target in targets))
+    assert gets_in(capture(legacy=marks + legacy(f"-A INPUT -m {match} -j ACCEPT", policy="DROP"))) == who
+
+
+@pytest.mark.parametrize(("targets", "match", "who"), [
+    ([f"{SET} 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x7", EVERYBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x7", NOBODY),
+    (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x0", EVERYBODY),
+    (["CT --notrack"], "connmark --mark 0x0", NOBODY), (["CT --notrack"], "connmark ! --mark 0x1", NOBODY),
+    (["CT --notrack"], "conntrack --ctstate UNTRACKED", EVERYBODY), (["CT --notrack"], "state --state NEW", NOBODY),
+    (["CT --notrack"], "conntrack --ctdir ORIGINAL", NOBODY), (["CT --notrack"], "state --state INVALID", NOBODY),
+    (["NOTRACK"], "state --state UNTRACKED", EVERYBODY),
+    (["CT --zone 5"], "state --state NEW", EVERYBODY), (["CT --helper ftp"], "state --state NEW", EVERYBODY),
+    (["CT --notrack"], "conntrack --ctstate UNTRACKED --ctdir REPLY", DOUBT),
+    (["CT --notrack"], "conntrack ! --ctstate NEW --ctdir REPLY", DOUBT),
+    ([], "conntrack --ctstate NEW --ctdir REPLY", NOBODY), ([], "conntrack --ctstate NEW --ctdir ORIGINAL", EVERYBODY),
+])
+def test_before_there_is_a_connection_and_where_there_is_none(targets: list[str], match: str, who: tuple):
+    """In the raw table nothing is known of a connection, and of what is not tracked there never is: it has no mark and
+    no direction. But the match conntrack asks it for its state alone (conntrack_mt in xt_conntrack.c)."""
+    raw = table("raw", ":PREROUTING ACCEPT", *(f"-A PREROUTING -j {target}" for target in targets))
+    assert gets_in(capture(legacy=raw + legacy(f"-A INPUT -m {match} -j ACCEPT", policy="DROP"))) == who
+
+
+# -- the way back to a source
+
+TWO_WAYS = captures.NODE["routes6"] + "default via 2001:db8:1::1 dev eth1 metric 2048\n2001:db8:1::/64 dev eth1\n"
+
+
+def checked(family: int, words: str, **files: str) -> dict[str, str]:
+    """A capture with a rule on the way back: what it is not for does not get in."""
+    rule = table("raw", ":PREROUTING ACCEPT", f"-A PREROUTING -m rpfilter {words}-j DROP")
+    return capture(sockets=captures.sockets("0.0.0.0:8002", "[::]:8002"), routes6=TWO_WAYS, **files,
+                   **{"legacy" if family == 4 else "legacy6": rule})
+
+
+#: All but the network of the other interface: only that one has no route by eth1.
+REST6 = exposure.networks(exposure.complement(exposure.network("2001:db8:2::/64", 6), exposure.END[6]), 6)
+
+
+@pytest.mark.parametrize(("words", "four", "six"), [
+    ("--invert ", ["192.168.1.0/24"], REST6), ("--validmark --invert ", ["192.168.1.0/24"], REST6),
+    ("--loose --invert ", ["0.0.0.0/0"], ["::/0"]), ("--loose ", [], [])])
+def test_the_way_back(words: str, four: list, six: list):
+    """ip6tables asks for a route by the interface, and one of a larger metric will do (the kernel was asked)."""
+    assert gets_in(checked(4, words), interface="eth1") == (four, [])
+    assert gets_in(checked(6, words), family=6, interface="eth1") == (six, [])
+
+
+def test_the_way_back_of_nftables_is_the_best_one():
+    """Of two routes to one network it is that of the smaller metric (the kernel was asked)."""
+    fib = captures.match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
+    found = checked(4, "") | {"iptables-legacy-save": "", "nft.json": captures.nft([fib, {"drop": None}])}
+    assert gets_in(found, family=6, interface="eth1") == (["2001:db8:1::/64"], [])
+
+
+# -- marks of nftables that go from one hook to another
+
+MARK = {"meta": {"key": "mark"}}
+
+
+def marking(chain: dict, *rules: list) -> str:
+    """A chain that marks each packet with 7, and rules at input behind which the rest is dropped."""
+    listed = json.loads(captures.nft(*rules, chain={"policy": "drop"}, more=({"chain": chain},)))
+    listed["nftables"].append({"rule": {**{key: chain[key] for key in ("family", "table")}, "chain": chain["name"],
+                                        "expr": [{"mangle": {"key": MARK, "value": 7}}]}})
+    return json.dumps(listed)
+
+
+EARLY = {"table": "early", "name": "early", "type": "filter", "prio": -150, "policy": "accept"}
+ALLOWED = [captures.match(MARK, 7), {"accept": None}]
+
+
+@pytest.mark.parametrize(("chain", "others"), [
+    ({"family": "netdev", "hook": "ingress", "dev": "eth0"}, NOBODY),
+    ({"family": "inet", "hook": "ingress", "dev": "eth0"}, NOBODY),
+    ({"family": "ip", "hook": "prerouting"}, EVERYBODY)])
+def test_a_mark_that_a_packet_has_from_before(chain: dict, others: tuple):
+    """One of an interface is not known to other interfaces. (The kernel was asked: it stays.)"""
+    found = capture(nft=marking(EARLY | chain, ALLOWED))
+    assert gets_in(found) == (DOUBT if chain["hook"] == "ingress" else EVERYBODY)
+    assert gets_in(found, interface="eth1") == others
+
+
+def test_a_mark_that_a_packet_has_from_a_bridge():
+    found = capture(nft=marking(EARLY | {"family": "bridge", "hook": "prerouting"}, ALLOWED))
+    assert gets_in(found) == NOBODY
+    found["links"] = found["links"].replace("eth1: <BROADCAST,UP,LOWER_UP> mtu 1500",
+                                            "eth1: <BROADCAST,UP,LOWER_UP> mtu 1500 master eth0 \\    bridge_slave")
+    assert gets_in(found, interface="eth0 by eth1") == DOUBT
+
+
+def test_a_mark_that_a_packet_with_extension_headers_has():
+    """Such a packet meets the first rule at input no more, and has its mark from prerouting as all have."""
+    six = captures.match({"payload": {"protocol": "ip6", "field": "nexthdr"}}, "tcp")
+    found = capture(nft=marking(EARLY | {"family": "ip6", "hook": "prerouting"}, [six, {"drop": None}], ALLOWED),
+                    sockets=captures.sockets("[::]:8002"))
+    assert gets_in(found, family=6) == ([], ["::/0"])
