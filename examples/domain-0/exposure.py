@@ -2252,8 +2252,17 @@ class Routes:
         return self.kept[device]
 
     def devices(self):
-        """Every device that answers may leave by: {device: set of addresses}."""
-        return {device: self.back(device) for devices in self.pieces for device in devices}
+        """Every device that answers may leave by."""
+        return sorted(frozenset().union(*self.pieces))
+
+    def ways(self, entrance):
+        """By which devices the answers to whom may leave, of packets that came in by one: (devices, addresses)."""
+        pieces = [(self.devices(), self.back(None).sure)] if self.policy else self.pieces.items()
+        for devices, flat in pieces:
+            # To a link-local address a way leads by the interface that a packet came in by, and by no other.
+            near = intersection(flat, [0x3FA << 118, 0x3FB << 118]) if self.family == 6 else []
+            yield from (each for each in (([entrance], near if entrance in devices else []),
+                                          (devices, without(flat, near, END[self.family]))) if all(each))
 
 
 class Socket:
@@ -2297,6 +2306,7 @@ def sockets(text):
 #: Flags that whoever opens a connection may set beside SYN: PSH, URG, ECE, CWR.
 FREE_FLAGS = (8, 32, 64, 128)
 NOTHING = (0, 0, True)
+UNNAMED = "a chain at a device that nft does not name"
 
 
 class Filter:
@@ -2361,43 +2371,46 @@ class Filter:
             ports = [Doubt("many source ports that rules tell apart")]
         return [(port, value) for port in ports for value in flags.values() or [18]]
 
-    def hooks(self, family, way, names):
-        """The base chains at some hooks, in the order in which they are asked."""
+    def hook(self, family, name):
+        """The base chains at a hook, in the order in which they are asked."""
         wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",),
                   "netdev": ("netdev", "inet")}[family]
-        return [base for name in names for base in self.bases if base.way == way and base.chain.hook == name
-                and base.chain.family in wanted]
+        return [base for base in self.bases if base.chain.hook == name and base.chain.family in wanted]
 
-    def passage(self, bases, common, state=NOTHING):
-        """(from where packets may get through, from where they may be dropped, [(walk, state)])."""
-        if not bases:
-            return None
-        every = {tracking: dict(common, tracking=tracking) for tracking in (True, False)}
-        walks = [base.walk(every[base.tracking]) for base in bases]
+    def stages(self, family, names, values):
+        """What packets with these values meet at some hooks."""
+        return [(self.hook(family, name), values) for name in names]
+
+    def passage(self, stages, end, state=NOTHING):
+        """(from where packets may get through, from where they may be dropped, [(walk, state)]), of packets that meet
+        stages one after the other: (base chains of one hook, values)."""
+        walks = []
+        for bases, common in stages:
+            every = {tracking: dict(common, tracking=tracking) for tracking in (True, False)}
+            walks.append([base.walk(every[base.tracking]) for base in bases])
         results = []
-        for order in orders(bases):
-            key = tuple(map(id, walks)), tuple(order), state
+        for order in orders([bases for bases, _ in stages]):
+            ordered = [walks[stage][at] for stage, at in order]
+            key = tuple(map(id, ordered)), state, end
             if key not in self.passages:
-                self.passages[key] = pass_hooks([walks[at] for at in order], state, common["end"])
+                self.passages[key] = pass_hooks(ordered, state, end)
             results.append(self.passages[key])
         if len(results) == 1:
             return results[0]
         one_way, other = results
         passes = union(one_way[0], other[0])
-        doubtful = without(passes, intersection(one_way[0], other[0]), common["end"])
+        doubtful = without(passes, intersection(one_way[0], other[0]), end)
         return passes, union(one_way[1], other[1], doubtful), one_way[2] + other[2]
 
 
-def orders(bases):
-    """The orders in which base chains may be asked. Of those of the same hook and priority nobody says which is first;
-    that matters where one leaves marks."""
-    order = list(range(len(bases)))
-    doubtful = any(one.chain.priority == other.chain.priority and one.chain.hook == other.chain.hook
-                   and (one.effects or other.effects) for one, other in zip(bases, bases[1:]))
-    if not doubtful:
+def orders(stages):
+    """The orders in which base chains may be asked, as [(stage, place in it)]. Of those of the same hook and priority
+    nobody says which is first; that matters where one leaves marks."""
+    order = [(stage, at) for stage, bases in enumerate(stages) for at in range(len(bases))]
+    if not any(one.chain.priority == other.chain.priority and (one.effects or other.effects)
+               for bases in stages for one, other in zip(bases, bases[1:])):
         return [order]
-    first = {base.chain.hook: at for at, base in reversed(list(enumerate(bases)))}
-    return [order, sorted(order, key=lambda at: (first[bases[at].chain.hook], bases[at].chain.priority, -at))]
+    return [order, sorted(order, key=lambda each: (each[0], stages[each[0]][each[1]].chain.priority, -each[1]))]
 
 
 def likeness(cond):
@@ -2524,26 +2537,17 @@ class Judge:
         early = dict(values, **dict(early))
         before = dict(values, **dict(late))
         values.update((name, value) for name, value in dict(late).items() if name != "flags")
-        passages = []
-        for device in filter(None, (bridge_port, interface.name)):
-            for base in rules.hooks("netdev", "in", ["ingress"]):
-                passages.append(self.on_device(base, device, dict(early, iif=device, stage="netdev")))
+        stages = []
         if bridge_port:
-            passages.append(rules.passage(rules.hooks("bridge", "in", ["prerouting", "input"]),
-                                          dict(early, iif=bridge_port, stage="bridge", nfproto=7)))
-        if late:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting"]), before))
-            passages.append(rules.passage(rules.hooks(family, "in", ["input"]), values))
-        else:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values))
-        passages = [passage for passage in passages if passage]
-        open_, possible = [0, end], [0, end]
-        whys, walks = [], []
-        for passes, drops, some in passages:
-            possible = intersection(possible, passes)
-            open_ = intersection(open_, without(passes, drops, end))
-            walks += some
-        for where in (host.checked(family, interface.name), self.back(family, number, port, sport, walks)):
+            stages += [self.on_device("ingress", bridge_port, early)]
+            stages += rules.stages("bridge", ["prerouting", "input"],
+                                   dict(early, iif=bridge_port, stage="bridge", nfproto=7))
+        stages += [self.on_device("ingress", interface.name, early)]
+        stages += rules.stages(family, ["prerouting"], before) + rules.stages(family, ["input"], values)
+        met, walks = self.met(stages, "ingress", early, end)
+        open_, possible, whys = [0, end], [0, end], []
+        for where in (met, host.checked(family, interface.name),
+                      self.back(family, interface.name, number, port, sport, walks)):
             if where.sure != [0, end]:
                 possible = intersection(possible, union(where.sure, where.perhaps))
                 open_ = intersection(open_, where.sure)
@@ -2564,39 +2568,55 @@ class Judge:
         values.update(given)
         return values
 
-    def on_device(self, base, device, values):
-        """A base chain that belongs to devices."""
-        if base.chain.devices is not None and device not in base.chain.devices:
-            return None
-        passage = self.filter.passage([base], values)
-        if base.chain.devices is None:  # an old nft does not say which
-            return [0, values["end"]], passage[1], passage[2]
-        return passage
+    def on_device(self, hook, device, values):
+        """The stage of packets at a device; that of None has the chains of which nft does not say where they are."""
+        bases = [base for base in self.filter.hook("netdev", hook) if device in (base.chain.devices or (None,))]
+        return bases, dict(values, stage="netdev", nfproto=Doubt("the protocol family at a device"), **{
+            "iif" if hook == "ingress" else "oif": device or Doubt(UNNAMED)})
 
-    def back(self, family, number, port, sport, walks):
+    def met(self, stages, hook, values, end, state=NOTHING):
+        """Who gets past stages, of which one is at a device, and [(walk, state)]."""
+        sure, walks = [0, end], []
+        unnamed = self.on_device(hook, None, values)
+        if unnamed[0]:
+            passes, drops, walks = self.filter.passage([unnamed], end, (None, None, True))
+            sure = without(passes, drops, end)
+            if any(base.effects for base in unnamed[0]):
+                state = (None, None, True)
+        passes, drops, some = self.filter.passage(stages, end, state)
+        certain = intersection(sure, without(passes, drops, end))
+        return Where(certain, without(passes, certain, end), None if sure == [0, end] else UNNAMED), walks + some
+
+    def back(self, family, entrance, number, port, sport, walks):
         """To whom the answer gets: there must be a route, and the rules must let it out."""
-        rules, routes = self.filter, self.host.routes[family]
-        bases = rules.hooks(family, "out", ["output", "postrouting"])
-        bases += rules.hooks("netdev", "out", ["egress"])
-        if not bases:
+        rules, routes, end = self.filter, self.host.routes[family], END[family]
+        if not any(base.way == "out" for base in rules.bases):
             return routes.back(None)
         untracked = any(not state[2] for _, state in walks)
-        sure, perhaps, why = [], [], None
-        ways = {None: routes.back(None)} if routes.policy else routes.devices()
-        for device, where in ways.items():
-            values = self.values(family, "out", oif=Doubt(routes.policy) if device is None else device, saddr=number,
+        marked = any(base.effects for base in rules.bases)
+        found, whys = {}, []
+        for device in routes.devices():
+            values = self.values(family, "out", oif=device, saddr=number,
                                  connection=Doubt("a connection that is not tracked") if untracked else 2,
                                  sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
-            marked = any(base.effects for base in rules.bases)
-            passes, drops, some = rules.passage(bases, values, (0, None if marked else 0, True))
-            through = without(passes, drops, END[family])
-            sure.append(intersection(where.sure, through))
-            perhaps.append(intersection(where.sure, passes))
-            if passes != through:
-                why = "; ".join(reasons(some, passes)) or why
-            walks += [(walk, state) for walk, state in some if drops]
+            stages = rules.stages(family, ["output", "postrouting"], values)
+            where, some = self.met(stages + [self.on_device("egress", device, values)], "egress", values, end,
+                                   (0, None if marked else 0, True))
+            if where.perhaps:
+                whys += reasons(some, where.perhaps) + [where.why]
+            found[device] = where
+        sure, perhaps = [], []
+        for devices, flat in routes.ways(entrance):
+            certain, possible = flat, []
+            for where in (found[device] for device in devices):
+                certain = intersection(certain, where.sure)
+                possible = union(possible, intersection(flat, union(where.sure, where.perhaps)))
+            if len(devices) > 1 and certain != possible:
+                whys.append(routes.policy or "several ways to the same address")
+            sure.append(certain)
+            perhaps.append(possible)
         sure = union(*sure)
-        return Where(sure, without(union(*perhaps), sure, END[family]), why)
+        return Where(sure, without(union(*perhaps), sure, end), "; ".join(dict.fromkeys(filter(None, whys))))
 
     def led_here(self, answer, family, interface, bridge_port, number, port):
         """The answer, with those in doubt whom a translation (DNAT, REDIRECT) may lead to this port from another."""
@@ -2615,9 +2635,8 @@ class Judge:
             return answer
         values = self.values(family, "in", iif=interface.name, daddr=Doubt("a translated address"), dport=port,
                              sport=Doubt("any source port"), flags=Doubt("any flags"))
-        inside = self.filter.passage(self.filter.hooks(family, "in", ["input"]), values, (None, None, True))
-        if inside:
-            perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
+        inside = self.filter.passage(self.filter.stages(family, ["input"], values), END[family], (None, None, True))
+        perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
         return Answer(answer.open, perhaps, whys if perhaps != answer.perhaps else answer.whys, answer.walks)
 
     def leads(self, to, family, port):
