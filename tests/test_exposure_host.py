@@ -74,7 +74,7 @@ OPEN, CLOSED, PERHAPS = (ALL, []), ([], []), ([], ALL)
     ([chain("netdev", "ingress", [match({"meta": {"key": "nfproto"}}, "ipv4"), *DROP], dev="eth0")], PERHAPS, OPEN),
 ], ids=["one", "two", "inet", "unnamed drop", "unnamed accept", "mark", "unnamed mark", "mark between", "nfproto"])
 def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
-    """Several devices of a chain are not named by nft from 0.9.3 to 1.0.8."""
+    """Not every nft names the devices of a chain in its JSON: 1.0.6 does not."""
     assert who(capture(nft=nft(*chains))) == {"eth0": by_eth0, "eth1": by_eth1}
 
 
@@ -91,3 +91,20 @@ INSIDE, OUTSIDE = exposure.network("192.168.1.0/24", 4), exposure.complement(exp
 ], ids=["one", "two", "unnamed drop", "unnamed accept", "oifname", "mark"])
 def test_chains_on_the_way_out(chains: list, open_: list, perhaps: list):
     assert who(capture(nft=nft(*chains)))["eth0"] == (exposure.networks(open_, 4), exposure.networks(perhaps, 4))
+
+
+# -- routes
+
+SETTINGS = "ipv4 all rp_filter {}\nipv4 eth0 rp_filter 0\nipv4 eth1 rp_filter 0\nipv4 lo rp_filter 0\n"
+#: The node's eth1 without an address.
+UNNUMBERED = {"addresses": captures.NODE["addresses"].replace("3: eth1    inet 192.168.1.1/24 scope global eth1\n", "")}
+
+
+@pytest.mark.parametrize(("mode", "files", "by_eth1"), [
+    (0, {}, ALL), (1, {}, ["192.168.1.0/24"]), (2, {}, ALL),
+    (0, UNNUMBERED, ALL), (1, UNNUMBERED, ["192.168.1.0/24"]), (2, UNNUMBERED, ["192.168.1.0/24"]),
+    (2, {"routes4": captures.NODE["routes4"].replace("default", "10.0.0.0/8")},
+     ["10.0.0.0/8", "192.168.1.0/24", "203.0.113.0/24"]),
+], ids=["none", "strict", "loose", "none, no address", "strict, no address", "loose, no address", "loose, no route"])
+def test_the_reverse_path_check(mode: int, files: dict[str, str], by_eth1: list):
+    assert who(capture(settings=SETTINGS.format(mode), **files))["eth1"] == (by_eth1, [])

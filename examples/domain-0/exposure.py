@@ -2176,15 +2176,12 @@ class Host:
 
     def checked(self, family, interface):
         """What the reverse path check of an interface lets in, as a Where."""
-        every = [0, END[family]]
-        if family == 6:
-            return Where(every)
-        strict = max(self.setting("ipv4", "all", "rp_filter"), self.setting("ipv4", interface, "rp_filter"))
-        if strict == 0:
-            return Where(every)
-        if strict == 1 and not self.interfaces[interface].addresses[4]:
-            return self.routes[4].back(None)
-        return self.routes[4].back(interface if strict == 1 else None)
+        mode = max(self.setting("ipv4", name, "rp_filter") for name in ("all", interface))
+        if family == 6 or not mode:
+            return Where([0, END[family]])
+        # An interface that has no address is never checked loosely: __fib_validate_source in net/ipv4/fib_frontend.c.
+        loose = mode == 2 and self.interfaces[interface].addresses[4]
+        return self.routes[4].back(None if loose else interface)
 
 
 class Routes:
