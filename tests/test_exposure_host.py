@@ -22,9 +22,9 @@ MARK, SET_MARK = [match({"meta": {"key": "mark"}}, 7)], [{"mangle": {"key": {"me
 #: A bridge with two ports in the place of the node's eth0.
 BRIDGE = {
     "links": "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n3: eth1: <BROADCAST,UP,LOWER_UP> mtu 1500\n"
-             "2: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master xenbr0\\    bridge_slave state forwarding\n"
-             "5: vif1.0: <BROADCAST,UP,LOWER_UP> mtu 1500 master xenbr0\\    bridge_slave state forwarding\n"
-             "6: vif2.0: <BROADCAST> mtu 1500 master xenbr0\\    bridge_slave state disabled\n"
+             "2: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master xenbr0 state UP\\    bridge_slave state forwarding\n"
+             "5: vif1.0: <BROADCAST,UP,LOWER_UP> mtu 1500 master xenbr0 state UP\\    bridge_slave state forwarding\n"
+             "6: vif2.0: <BROADCAST> mtu 1500 master xenbr0 state UP\\    bridge_slave state disabled\n"
              "4: xenbr0: <BROADCAST,UP,LOWER_UP> mtu 1500\\    bridge forward_delay 0\n",
     "addresses": captures.NODE["addresses"].replace("eth0", "xenbr0"),
     "routes4": captures.NODE["routes4"].replace("eth0", "xenbr0"),
@@ -76,6 +76,23 @@ OPEN, CLOSED, PERHAPS = (ALL, []), ([], []), ([], ALL)
 def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
     """Not every nft names the devices of a chain in its JSON: 1.0.6 does not."""
     assert who(capture(nft=nft(*chains))) == {"eth0": by_eth0, "eth1": by_eth1}
+
+
+@pytest.mark.parametrize(("chains", "ways"), [
+    ([], {"xenbr0": OPEN}),
+    ([chain("netdev", "ingress", DROP, dev="eth0")], {"xenbr0 by eth0": CLOSED, "xenbr0 by vif1.0": OPEN}),
+    ([chain("netdev", "ingress", DROP, dev="xenbr0")], {"xenbr0": CLOSED}),
+    ([chain("bridge", "prerouting", DROP)], {"xenbr0": CLOSED}),
+    ([chain("bridge", "input", [match({"meta": {"key": "iifname"}}, "vif1.0"), *DROP])],
+     {"xenbr0 by eth0": OPEN, "xenbr0 by vif1.0": CLOSED}),
+    ([chain("bridge", "forward", DROP)], {"xenbr0": OPEN}),
+    ([chain("bridge", "input", [match({"meta": {"key": "iifname"}}, "vif1.0"), *SET_MARK]),
+      chain("inet", "input", MARK + ACCEPT, policy="drop")], {"xenbr0 by eth0": CLOSED, "xenbr0 by vif1.0": OPEN}),
+], ids=["none", "device of a port", "device of the bridge", "prerouting", "input", "forward", "mark"])
+def test_chains_at_a_bridge(chains: list, ways: dict):
+    """A packet comes by a port that is up; where the rules do not tell the ports apart, there is one answer."""
+    found = who(capture(nft=nft(*chains), **BRIDGE))
+    assert {way: answer for way, answer in found.items() if way != "eth1"} == ways
 
 
 INSIDE, OUTSIDE = exposure.network("192.168.1.0/24", 4), exposure.complement(exposure.network("192.168.1.0/24", 4), 1 << 32)

@@ -2180,7 +2180,7 @@ class Host:
         if family == 6 or not mode:
             return Where([0, END[family]])
         # An interface that has no address is never checked loosely: __fib_validate_source in net/ipv4/fib_frontend.c.
-        loose = mode == 2 and self.interfaces[interface].addresses[4]
+        loose = mode != 1 and self.interfaces[interface].addresses[4]
         return self.routes[4].back(None if loose else interface)
 
 
@@ -2335,7 +2335,9 @@ class Filter:
                 self.bases.append(Base(chain, way, lambda cond: kept.setdefault(likeness(cond), cond)))
         self.bases.sort(key=lambda base: base.chain.priority)
         self.reads = set().union(*(base.reads for base in self.bases))
-        self.bridged = any(base.chain.family == "bridge" for base in self.bases)
+        self.at_device = any(base.chain.hook == "ingress" for base in self.bases)
+        #: Whether packets by one port of a bridge may meet other rules than those by another.
+        self.by_port = self.at_device or any(base.chain.family == "bridge" for base in self.bases)
         self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat"
                            for base in self.bases)
         #: (base chain, rule, where to) of all that sends a packet to another address or port.
@@ -2515,8 +2517,7 @@ class Judge:
         """Shapes of a packet that hide from rules what they ask for: (name, values that rules meet early, those that
         they meet later)."""
         rules = self.filter
-        ingress = any(base.chain.hook == "ingress" for base in rules.bases)
-        if bridge_port and rules.bridged or ingress:
+        if bridge_port and rules.by_port or rules.at_device:
             for tag in ("8021q", "8021ad"):
                 yield "a packet behind VLAN tags", {"family": 0, "ethertype": ETHER[tag]}, {}
             yield "a packet with a VLAN tag", {"ethertype": Doubt("a VLAN tag")}, {}
@@ -2836,7 +2837,7 @@ class Report:
 
     def entrance(self, judge, port, family, interface, bridge_ports):
         """The rows of an interface: one, or one for each port of a bridge, where the rules tell them apart."""
-        names = bridge_ports if judge.filter.bridged else []
+        names = bridge_ports if judge.filter.by_port else []
         rows = []
         for name in names or [None]:
             answers = [judge.ask(family, interface, name, each) for each in self.ports[port]]
