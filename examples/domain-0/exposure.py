@@ -2226,15 +2226,12 @@ class Host:
 
     def checked(self, family, interface):
         """What the reverse path check of an interface lets in, as a Where."""
-        every = [0, END[family]]
-        if family == 6:
-            return Where(every)
-        strict = max(self.setting("ipv4", "all", "rp_filter"), self.setting("ipv4", interface, "rp_filter"))
-        if strict == 0:
-            return Where(every)
-        if strict == 1 and not self.interfaces[interface].addresses[4]:
-            return self.routes[4].back(None)
-        return self.routes[4].back(interface if strict == 1 else None)
+        mode = max(self.setting("ipv4", name, "rp_filter") for name in ("all", interface))
+        if family == 6 or not mode:
+            return Where([0, END[family]])
+        # An interface that has no address is never checked loosely: __fib_validate_source in net/ipv4/fib_frontend.c.
+        loose = mode != 1 and self.interfaces[interface].addresses[4]
+        return self.routes[4].back(None if loose else interface)
 
 
 class Routes:
@@ -2305,8 +2302,17 @@ class Routes:
         return self.kept[key]
 
     def devices(self):
-        """Every device that answers may leave by: {device: set of addresses}."""
-        return {device: self.back(device) for devices, _ in self.pieces for device in devices}
+        """Every device that answers may leave by."""
+        return sorted(frozenset().union(*(devices for devices, _ in self.pieces)))
+
+    def ways(self, entrance):
+        """By which devices the answers to whom may leave, of packets that came in by one: (devices, addresses)."""
+        pieces = [((self.devices(), ()), self.back(None).sure)] if self.policy else self.pieces.items()
+        for (devices, _), flat in pieces:
+            # To a link-local address a way leads by the interface that a packet came in by, and by no other.
+            near = intersection(flat, [0x3FA << 118, 0x3FB << 118]) if self.family == 6 else []
+            yield from (each for each in (([entrance], near if entrance in devices else []),
+                                          (devices, without(flat, near, END[self.family]))) if all(each))
 
 
 class Socket:
@@ -2352,6 +2358,7 @@ FREE_FLAGS = (8, 32, 64, 128)
 NOTHING = (0, 0, True)
 #: The status of a connection whose destination was translated: IPS_DST_NAT, and that this is done.
 TRANSLATED = 1 << 5 | 1 << 8
+UNNAMED = "a chain at a device that nft does not name"
 
 
 class Filter:
@@ -2383,7 +2390,9 @@ class Filter:
                 self.bases.append(Base(chain, way, lambda cond: kept.setdefault(likeness(cond), cond)))
         self.bases.sort(key=lambda base: base.chain.priority)
         self.reads = set().union(*(base.reads for base in self.bases))
-        self.bridged = any(base.chain.family == "bridge" for base in self.bases)
+        self.at_device = any(base.chain.hook == "ingress" for base in self.bases)
+        #: Whether packets by one port of a bridge may meet other rules than those by another.
+        self.by_port = self.at_device or any(base.chain.family == "bridge" for base in self.bases)
         self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat"
                            for base in self.bases)
         #: (base chain, rule, where to) of all that sends a packet to another address or port.
@@ -2416,51 +2425,46 @@ class Filter:
             ports = [Doubt("many source ports that rules tell apart")]
         return [(port, value) for port in ports for value in flags.values() or [18]]
 
-    def hooks(self, family, way, names):
-        """The base chains at some hooks, in the order in which they are asked."""
+    def hook(self, family, name):
+        """The base chains at a hook, in the order in which they are asked."""
         wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",),
                   "netdev": ("netdev", "inet")}[family]
-        return [base for name in names for base in self.bases if base.way == way and base.chain.hook == name
-                and base.chain.family in wanted]
+        return [base for base in self.bases if base.chain.hook == name and base.chain.family in wanted]
 
-    def passage(self, bases, common, state=NOTHING, before=None):
-        """(from where packets may get through, from where they may be dropped, [(walk, state)]); ``before`` has the
-        values that they have at prerouting, where these differ."""
-        if not bases:
-            return None
-        every = {(first, tracking): dict(before if first and before else common,
-                                         tracking=tracking and common["tracked"])
-                 for first in (True, False) for tracking in (True, False)}
-        walks = [base.walk(every[base.chain.hook == "prerouting", base.tracking]) for base in bases]
+    def stages(self, family, names, values):
+        """What packets with these values meet at some hooks."""
+        return [(self.hook(family, name), values) for name in names]
+
+    def passage(self, stages, end, state=NOTHING):
+        """(from where packets may get through, from where they may be dropped, [(walk, state)]), of packets that meet
+        stages one after the other: (base chains of one hook, values)."""
+        walks = []
+        for bases, common in stages:
+            every = {tracking: dict(common, tracking=tracking and common["tracked"]) for tracking in (True, False)}
+            walks.append([base.walk(every[base.tracking]) for base in bases])
         results = []
-        for order in orders(bases):
-            key = tuple(map(id, walks)), tuple(order), state
+        for order in orders([bases for bases, _ in stages]):
+            ordered = [walks[stage][at] for stage, at in order]
+            key = tuple(map(id, ordered)), state, end
             if key not in self.passages:
-                self.passages[key] = pass_hooks([walks[at] for at in order], state, common["end"])
+                self.passages[key] = pass_hooks(ordered, state, end)
             results.append(self.passages[key])
         if len(results) == 1:
             return results[0]
         one_way, other = results
         passes = union(one_way[0], other[0])
-        doubtful = without(passes, intersection(one_way[0], other[0]), common["end"])
+        doubtful = without(passes, intersection(one_way[0], other[0]), end)
         return passes, union(one_way[1], other[1], doubtful), one_way[2] + other[2]
 
 
-def orders(bases):
-    """The orders in which base chains may be asked. Of those of the same hook and priority nobody says which is first;
-    that matters where one leaves marks."""
-    order = list(range(len(bases)))
-    doubtful = any(one.chain.priority == other.chain.priority and one.chain.hook == other.chain.hook
-                   and (one.effects or other.effects) for one, other in zip(bases, bases[1:]))
-    if not doubtful:
+def orders(stages):
+    """The orders in which base chains may be asked, as [(stage, place in it)]. Of those of the same hook and priority
+    nobody says which is first; that matters where one leaves marks."""
+    order = [(stage, at) for stage, bases in enumerate(stages) for at in range(len(bases))]
+    if not any(one.chain.priority == other.chain.priority and (one.effects or other.effects)
+               for bases in stages for one, other in zip(bases, bases[1:])):
         return [order]
-    first = {base.chain.hook: at for at, base in reversed(list(enumerate(bases)))}
-    return [order, sorted(order, key=lambda at: (first[bases[at].chain.hook], bases[at].chain.priority, -at))]
-
-
-def marked(state, bases):
-    """The state of packets behind base chains: a mark that these have set stays, and it is not told which."""
-    return (None,) + state[1:] if any(base.effects for base in bases) else state
+    return [order, sorted(order, key=lambda each: (each[0], stages[each[0]][each[1]].chain.priority, -each[1]))]
 
 
 def likeness(cond):
@@ -2568,8 +2572,7 @@ class Judge:
         """Shapes of a packet that hide from rules what they ask for: (name, values that rules meet early, those that
         they meet later)."""
         rules = self.filter
-        ingress = any(base.chain.hook == "ingress" for base in rules.bases)
-        if bridge_port and rules.bridged or ingress:
+        if bridge_port and rules.by_port or rules.at_device:
             for tag in ("8021q", "8021ad"):
                 yield "a packet behind VLAN tags", {"family": 0, "ethertype": ETHER[tag]}, {}
             yield "a packet with a VLAN tag", {"ethertype": Doubt("a VLAN tag")}, {}
@@ -2588,27 +2591,17 @@ class Judge:
         early = dict(values, **dict(early))
         before = dict(values, **dict(late))
         values.update((name, value) for name, value in dict(late).items() if name != "flags")
-        passages = []
-        state = NOTHING
-        for device in filter(None, (bridge_port, interface.name)):
-            for base in rules.hooks("netdev", "in", ["ingress"]):
-                passage = self.on_device(base, device, dict(early, iif=device, stage="netdev"), state)
-                if passage:
-                    passages.append(passage)
-                    state = marked(state, [base])
+        stages = []
         if bridge_port:
-            bases = rules.hooks("bridge", "in", ["prerouting", "input"])
-            passages.append(rules.passage(bases, dict(early, iif=bridge_port, stage="bridge", nfproto=7), state))
-            state = marked(state, bases)
-        passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values, state, before))
-        passages = [passage for passage in passages if passage]
-        open_, possible = [0, end], [0, end]
-        whys, walks = [], []
-        for passes, drops, some in passages:
-            possible = intersection(possible, passes)
-            open_ = intersection(open_, without(passes, drops, end))
-            walks += some
-        for where in (host.checked(family, interface.name), self.back(family, number, port, sport, walks)):
+            stages += [self.on_device("ingress", bridge_port, early)]
+            stages += rules.stages("bridge", ["prerouting", "input"],
+                                   dict(early, iif=bridge_port, stage="bridge", nfproto=7))
+        stages += [self.on_device("ingress", interface.name, early)]
+        stages += rules.stages(family, ["prerouting"], before) + rules.stages(family, ["input"], values)
+        met, walks = self.met(stages, "ingress", early, end)
+        open_, possible, whys = [0, end], [0, end], []
+        for where in (met, host.checked(family, interface.name),
+                      self.back(family, interface.name, number, port, sport, walks)):
             if where.sure != [0, end]:
                 possible = intersection(possible, union(where.sure, where.perhaps))
                 open_ = intersection(open_, where.sure)
@@ -2630,46 +2623,66 @@ class Judge:
         values.update(given)
         return values
 
-    def on_device(self, base, device, values, state):
-        """A base chain that belongs to devices."""
-        if base.chain.devices is not None and device not in base.chain.devices:
-            return None
-        passage = self.filter.passage([base], values, state)
-        if base.chain.devices is None:  # an old nft does not say which
-            return [0, values["end"]], passage[1], passage[2]
-        return passage
+    def on_device(self, hook, device, values):
+        """The stage of packets at a device; that of None has the chains of which nft does not say where they are."""
+        bases = [base for base in self.filter.hook("netdev", hook) if device in (base.chain.devices or (None,))]
+        return bases, dict(values, stage="netdev", nfproto=Doubt("the protocol family at a device"), **{
+            "iif" if hook == "ingress" else "oif": device or Doubt(UNNAMED)})
 
-    def back(self, family, number, port, sport, walks):
+    def met(self, stages, hook, values, end, state=NOTHING):
+        """Who gets past stages, of which one is at a device, and [(walk, state)]."""
+        sure, walks = [0, end], []
+        unnamed = self.on_device(hook, None, values)
+        if unnamed[0]:
+            passes, drops, walks = self.filter.passage([unnamed], end, (None, None, True))
+            sure = without(passes, drops, end)
+            if any(base.effects for base in unnamed[0]):
+                state = (None, None, True)
+        passes, drops, some = self.filter.passage(stages, end, state)
+        certain = intersection(sure, without(passes, drops, end))
+        return Where(certain, without(passes, certain, end), None if sure == [0, end] else UNNAMED), walks + some
+
+    def back(self, family, entrance, number, port, sport, walks):
         """To whom the answer gets: there must be a route, and the rules must let it out."""
-        rules, routes = self.filter, self.host.routes[family]
-        bases = rules.hooks(family, "out", ["output", "postrouting"])
-        bases += rules.hooks("netdev", "out", ["egress"])
-        if not bases:
+        rules, routes, end = self.filter, self.host.routes[family], END[family]
+        if not any(base.way == "out" for base in rules.bases):
             return routes.back(None)
         # To whom connection tracking may know of no connection: the answer is none that it expects.
         untracked = union(*(flat for walk, state in walks for behind, flat in walk.summary(state)[0].items()
                             if not behind[2]))
-        sure, perhaps, why = [], [], None
-        ways = {None: routes.back(None)} if routes.policy else routes.devices()
-        for device, where in ways.items():
-            values = self.values(family, "out", oif=Doubt(routes.policy) if device is None else device, saddr=number,
-                                 connection=2, sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
-            state = 0, None if any(base.effects for base in rules.bases) else 0, True
-            passes, drops, some = rules.passage(bases, values, state)
-            through = without(passes, drops, END[family])
+        state = 0, None if any(base.effects for base in rules.bases) else 0, True
+        found, whys = {}, []
+        for device in routes.devices():
+            values = self.values(family, "out", oif=device, saddr=number, connection=2, sport=port, dport=sport,
+                                 dtype=Doubt("the kind of a peer's address"))
+            where, some = self.leaving(family, device, values, state)
             if untracked:
-                others, lost, _ = rules.passage(bases, dict(values, tracked=False), state)
-                passes = union(passes, intersection(others, untracked))
-                through = without(through, without(untracked, without(others, lost, END[family]), END[family]),
-                                  END[family])
-                why = "a connection that is not tracked"
-            sure.append(intersection(where.sure, through))
-            perhaps.append(intersection(where.sure, passes))
-            if passes != through:
-                why = "; ".join(reasons(some, passes)) or why
-            walks += [(walk, state) for walk, state in some if drops]
+                other, more = self.leaving(family, device, dict(values, tracked=False), state)
+                certain = without(where.sure, without(untracked, other.sure, end), end)
+                possible = union(where.sure, where.perhaps,
+                                 intersection(untracked, union(other.sure, other.perhaps)))
+                where = Where(certain, without(possible, certain, end), "a connection that is not tracked")
+                some = some + more
+            if where.perhaps:
+                whys += reasons(some, where.perhaps) + [where.why]
+            found[device] = where
+        sure, perhaps = [], []
+        for devices, flat in routes.ways(entrance):
+            certain, possible = flat, []
+            for where in (found[device] for device in devices):
+                certain = intersection(certain, where.sure)
+                possible = union(possible, intersection(flat, union(where.sure, where.perhaps)))
+            if len(devices) > 1 and certain != possible:
+                whys.append(routes.policy or "several ways to the same address")
+            sure.append(certain)
+            perhaps.append(possible)
         sure = union(*sure)
-        return Where(sure, without(union(*perhaps), sure, END[family]), why)
+        return Where(sure, without(union(*perhaps), sure, end), "; ".join(dict.fromkeys(filter(None, whys))))
+
+    def leaving(self, family, device, values, state):
+        """Who gets an answer that leaves by a device, and [(walk, state)]."""
+        stages = self.filter.stages(family, ["output", "postrouting"], values)
+        return self.met(stages + [self.on_device("egress", device, values)], "egress", values, END[family], state)
 
     def led_here(self, answer, family, interface, bridge_port, number, port):
         """The answer, with those in doubt whom a translation (DNAT, REDIRECT) may lead to this port from another."""
@@ -2688,9 +2701,8 @@ class Judge:
             return answer
         values = self.values(family, "in", iif=interface.name, daddr=Doubt("a translated address"), dport=port,
                              sport=Doubt("any source port"), flags=Doubt("any flags"), status=TRANSLATED)
-        inside = self.filter.passage(self.filter.hooks(family, "in", ["input"]), values, (None, None, True))
-        if inside:
-            perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
+        inside = self.filter.passage(self.filter.stages(family, ["input"], values), END[family], (None, None, True))
+        perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
         return Answer(answer.open, perhaps, whys if perhaps != answer.perhaps else answer.whys, answer.walks)
 
     def leads(self, to, family, port):
@@ -2924,7 +2936,7 @@ class Report:
 
     def entrance(self, judge, port, family, interface, bridge_ports):
         """The rows of an interface: one, or one for each port of a bridge, where the rules tell them apart."""
-        names = bridge_ports if judge.filter.bridged else []
+        names = bridge_ports if judge.filter.by_port else []
         rows = []
         for name in names or [None]:
             answers = [judge.ask(family, interface, name, each) for each in self.ports[port]]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""exposure.py about a host: its interfaces, routes and sockets, and which chains a packet and its answer meet."""
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tests import captures
+from tests.captures import DPORT, SADDR, capture, legacy, match
+from tests.lab import topology
+
+sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
+import exposure  # noqa: E402
+
+ALL = ["0.0.0.0/0"]
+LINK_LOCAL = exposure.network("fe80::/10", 6)
+DROP, ACCEPT = [{"drop": None}], [{"accept": None}]
+TEN = [match(SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}})]
+MARK, SET_MARK = [match({"meta": {"key": "mark"}}, 7)], [{"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}]
+#: A bridge with two ports in the place of the node's eth0.
+BRIDGE = {
+    "links": "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n3: eth1: <BROADCAST,UP,LOWER_UP> mtu 1500\n"
+             "2: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master xenbr0 state UP\\    bridge_slave state forwarding\n"
+             "5: vif1.0: <BROADCAST,UP,LOWER_UP> mtu 1500 master xenbr0 state UP\\    bridge_slave state forwarding\n"
+             "6: vif2.0: <BROADCAST> mtu 1500 master xenbr0 state UP\\    bridge_slave state disabled\n"
+             "4: xenbr0: <BROADCAST,UP,LOWER_UP> mtu 1500\\    bridge forward_delay 0\n",
+    "addresses": captures.NODE["addresses"].replace("eth0", "xenbr0"),
+    "routes4": captures.NODE["routes4"].replace("eth0", "xenbr0"),
+    "routes6": captures.NODE["routes6"].replace("eth0", "xenbr0"),
+}
+
+
+def chain(family: str, hook: str, *rules: list, **more: object) -> list[dict]:
+    """A base chain in a table of its own, as nft prints them; each rule is the list of its expressions."""
+    table = f"{hook}{sorted(more.items())}"
+    base = {"family": family, "table": table, "name": "c", "type": "filter", "hook": hook, "prio": 0,
+            "policy": "accept"}
+    return [{"table": {"family": family, "name": table}}, {"chain": base | more},
+            *({"rule": {"family": family, "table": table, "chain": "c", "expr": rule}} for rule in rules)]
+
+
+def nft(*chains: list[dict]) -> str:
+    """What nft prints of these."""
+    return json.dumps({"nftables": [entry for each in chains for entry in each]})
+
+
+def who(found: dict[str, str], family: int = 4, port: int = 8002) -> dict[str, tuple[list, list]]:
+    """By each way in: who gets to a port, and who perhaps."""
+    rows = exposure.Report(found, exposure.Allowed([])).rows
+    return {row.interface: (exposure.networks(row.answer.open, family), exposure.networks(row.answer.perhaps, family))
+            for row in rows if (row.port, row.family) == (port, family)}
+
+
+OPEN, CLOSED, PERHAPS = (ALL, []), ([], []), ([], ALL)
+
+
+# -- chains at devices
+
+@pytest.mark.parametrize(("chains", "by_eth0", "by_eth1"), [
+    ([chain("netdev", "ingress", DROP, dev="eth0")], CLOSED, OPEN),
+    ([chain("netdev", "ingress", DROP, dev=["eth0", "eth1"])], CLOSED, CLOSED),
+    ([chain("inet", "ingress", DROP, dev="eth1")], OPEN, CLOSED),
+    ([chain("netdev", "ingress", DROP)], PERHAPS, PERHAPS),
+    ([chain("netdev", "ingress", ACCEPT)], OPEN, OPEN),
+    # What one leaves on a packet, those behind it see.
+    ([chain("netdev", "ingress", SET_MARK, dev="eth0"), chain("inet", "input", MARK + ACCEPT, policy="drop")],
+     OPEN, CLOSED),
+    ([chain("netdev", "ingress", SET_MARK), chain("inet", "input", MARK + ACCEPT, policy="drop")], PERHAPS, PERHAPS),
+    ([chain("netdev", "ingress", SET_MARK, dev="eth0", prio=-1), chain("netdev", "ingress", MARK + DROP, dev="eth0")],
+     CLOSED, OPEN),
+    # A netdev chain has a protocol family of its own, and not that of the packet.
+    ([chain("netdev", "ingress", [match({"meta": {"key": "nfproto"}}, "ipv4"), *DROP], dev="eth0")], PERHAPS, OPEN),
+], ids=["one", "two", "inet", "unnamed drop", "unnamed accept", "mark", "unnamed mark", "mark between", "nfproto"])
+def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
+    """Not every nft names the devices of a chain in its JSON: 1.0.6 does not."""
+    assert who(capture(nft=nft(*chains))) == {"eth0": by_eth0, "eth1": by_eth1}
+
+
+@pytest.mark.parametrize(("chains", "ways"), [
+    ([], {"xenbr0": OPEN}),
+    ([chain("netdev", "ingress", DROP, dev="eth0")], {"xenbr0 by eth0": CLOSED, "xenbr0 by vif1.0": OPEN}),
+    ([chain("netdev", "ingress", DROP, dev="xenbr0")], {"xenbr0": CLOSED}),
+    ([chain("bridge", "prerouting", DROP)], {"xenbr0": CLOSED}),
+    ([chain("bridge", "input", [match({"meta": {"key": "iifname"}}, "vif1.0"), *DROP])],
+     {"xenbr0 by eth0": OPEN, "xenbr0 by vif1.0": CLOSED}),
+    ([chain("bridge", "forward", DROP)], {"xenbr0": OPEN}),
+    ([chain("bridge", "input", [match({"meta": {"key": "iifname"}}, "vif1.0"), *SET_MARK]),
+      chain("inet", "input", MARK + ACCEPT, policy="drop")], {"xenbr0 by eth0": CLOSED, "xenbr0 by vif1.0": OPEN}),
+], ids=["none", "device of a port", "device of the bridge", "prerouting", "input", "forward", "mark"])
+def test_chains_at_a_bridge(chains: list, ways: dict):
+    """A packet comes by a port that is up; where the rules do not tell the ports apart, there is one answer."""
+    found = who(capture(nft=nft(*chains), **BRIDGE))
+    assert {way: answer for way, answer in found.items() if way != "eth1"} == ways
+
+
+INSIDE, OUTSIDE = exposure.network("192.168.1.0/24", 4), exposure.complement(exposure.network("192.168.1.0/24", 4), 1 << 32)
+
+
+@pytest.mark.parametrize(("chains", "open_", "perhaps"), [
+    ([chain("netdev", "egress", DROP, dev="eth1")], OUTSIDE, []),
+    ([chain("netdev", "egress", DROP, dev=["eth0", "eth1"])], [], []),
+    ([chain("netdev", "egress", DROP)], [], [0, 1 << 32]),
+    ([chain("netdev", "egress", ACCEPT)], [0, 1 << 32], []),
+    ([chain("inet", "output", [match({"meta": {"key": "oifname"}}, "eth0"), *DROP])], INSIDE, []),
+    ([chain("inet", "output", SET_MARK), chain("netdev", "egress", MARK + DROP, dev="eth1")], OUTSIDE, []),
+], ids=["one", "two", "unnamed drop", "unnamed accept", "oifname", "mark"])
+def test_chains_on_the_way_out(chains: list, open_: list, perhaps: list):
+    assert who(capture(nft=nft(*chains)))["eth0"] == (exposure.networks(open_, 4), exposure.networks(perhaps, 4))
+
+
+# -- routes
+
+SETTINGS = "ipv4 all rp_filter {}\nipv4 eth0 rp_filter 0\nipv4 eth1 rp_filter 0\nipv4 lo rp_filter 0\n"
+#: The node's eth1 without an address.
+UNNUMBERED = {"addresses": captures.NODE["addresses"].replace("3: eth1    inet 192.168.1.1/24 scope global eth1\n", "")}
+
+
+@pytest.mark.parametrize(("mode", "files", "by_eth1"), [
+    (0, {}, ALL), (1, {}, ["192.168.1.0/24"]), (2, {}, ALL),
+    (0, UNNUMBERED, ALL), (1, UNNUMBERED, ["192.168.1.0/24"]), (2, UNNUMBERED, ["192.168.1.0/24"]),
+    (2, {"routes4": captures.NODE["routes4"].replace("default", "10.0.0.0/8")},
+     ["10.0.0.0/8", "192.168.1.0/24", "203.0.113.0/24"]),
+], ids=["none", "strict", "loose", "none, no address", "strict, no address", "loose, no address", "loose, no route"])
+def test_the_reverse_path_check(mode: int, files: dict[str, str], by_eth1: list):
+    assert who(capture(settings=SETTINGS.format(mode), **files))["eth1"] == (by_eth1, [])
