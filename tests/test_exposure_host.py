@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, legacy, match
+from tests.captures import SADDR, capture, match
 from tests.lab import topology
 
 sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
