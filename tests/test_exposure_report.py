@@ -2,15 +2,19 @@
 """What exposure.py reads of a host, and what it tells: which rule lets somebody in, sizes, roles of ports."""
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import os
 import re
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -344,3 +348,36 @@ def test_the_kernel_lists_its_tables():
     if not said:
         pytest.skip("no network namespace can be made here")
     assert said[0] == [] and sorted(said[1]) == sorted(tables)
+
+
+def answer(number: int) -> bytes:
+    """An NLMSG_ERROR, as netlink(7) describes it."""
+    return struct.pack("=IHHII", 36, 2, 0, 1, 0) + struct.pack("=i", -number) + bytes(16)
+
+
+@pytest.mark.parametrize(("refused", "received", "says"), [
+    pytest.param(None, answer(errno.EINVAL), None, id="no nftables in the kernel"),
+    pytest.param(errno.EPROTONOSUPPORT, b"", None, id="no netfilter in the kernel"),
+    pytest.param(None, answer(errno.EPERM), "Operation not permitted", id="not permitted"),
+    pytest.param(None, answer(errno.ENOMEM), "Cannot allocate memory", id="no memory"),
+    pytest.param(errno.EMFILE, b"", "Too many open files", id="no socket"),
+    pytest.param(None, TimeoutError("timed out"), "timed out", id="no answer"),
+])
+def test_that_there_are_no_tables_is_never_guessed(monkeypatch: pytest.MonkeyPatch, refused: int | None,
+                                                    received: bytes | OSError, says: str | None):
+    def recv(_: int) -> bytes:
+        if isinstance(received, OSError):
+            raise received
+        return received
+
+    def make(*_: int) -> contextlib.nullcontext:
+        if refused:
+            raise OSError(refused, os.strerror(refused))
+        return contextlib.nullcontext(SimpleNamespace(settimeout=lambda _: None, send=len, recv=recv))
+
+    monkeypatch.setattr(exposure, "socket", SimpleNamespace(AF_NETLINK=16, SOCK_RAW=3, socket=make))
+    if says is None:
+        assert exposure.kernel_tables() == []
+    else:
+        with pytest.raises(exposure.BadInput, match=f"^the tables of nftables cannot be listed: {says}$"):
+            exposure.kernel_tables()

@@ -2067,13 +2067,12 @@ def kernel_tables():
             sock.send(struct.pack("=IHHIIBBH", 20, 10 << 8 | 1, 0x301, 1, 0, 0, 0, 0))
             while True:
                 data = sock.recv(1 << 16)
-                while len(data) >= 20:
+                while data:
                     length, kind = struct.unpack_from("=IH", data)
-                    if kind == 3 or length < 16:  # NLMSG_DONE
-                        return found
-                    if kind == 2:  # NLMSG_ERROR: this kernel has no nftables
-                        if struct.unpack_from("=i", data, 16)[0] == -errno.EPERM:
-                            raise BadInput("the tables of nftables cannot be listed: not permitted")
+                    if kind in (2, 3):  # NLMSG_ERROR, NLMSG_DONE
+                        error = -struct.unpack_from("=i", data, 16)[0]
+                        if error not in (0, errno.EINVAL):  # EINVAL: this kernel has no nftables
+                            raise OSError(error, os.strerror(error))
                         return found
                     size_, = struct.unpack_from("=H", data, 20)
                     name = data[24:20 + size_].split(b"\0")[0].decode("utf-8", "replace")
@@ -2083,7 +2082,7 @@ def kernel_tables():
     except OSError as error:
         if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
             return found
-        raise BadInput("the tables of nftables cannot be listed: %s" % error.strerror) from None
+        raise BadInput("the tables of nftables cannot be listed: %s" % (error.strerror or error)) from None
 
 
 def keep(found, folder):
