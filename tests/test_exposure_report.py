@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, legacy, match, nft
+from tests.captures import DPORT, SADDR, capture, legacy, match, nft, write
 from tests.lab import topology
 from tests.test_exposure import judged, run
 
@@ -316,6 +316,18 @@ def test_only_root_can_read_the_rules(install: Callable[..., None], monkeypatch:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     status, out, error = run()
     assert (status, out) == (2, "") and "only root" in error
+
+
+def test_a_capture_is_for_root_only(tmp_path: Path):
+    """So it is never written to a folder that is there, which may be somebody else's."""
+    found = capture((8002,))
+    source, folder = write(tmp_path / "source", found), tmp_path / "capture"
+    assert run("--from", source, "--capture", folder) == (0, "", "")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.name: path.read_text() for path in folder.iterdir()} == found
+    (tmp_path / "empty").mkdir(mode=0o777)
+    for there in (folder, tmp_path / "empty"):
+        assert run("--from", source, "--capture", there) == (2, "", f"exposure.py: {there}: File exists\n")
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError])

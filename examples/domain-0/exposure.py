@@ -2086,11 +2086,9 @@ def kernel_tables():
 
 
 def keep(found, folder):
-    """Write a capture; the folder must be new or empty, and is for root only."""
+    """Write a capture; the folder must be new, so that it is for root only."""
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
-        if os.listdir(folder):
-            raise BadInput("%s is not empty" % show(folder))
+        os.makedirs(folder, 0o700)
         for name, text in sorted(found.items()):
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(text)
