@@ -330,6 +330,12 @@ def test_a_capture_is_for_root_only(tmp_path: Path):
         assert run("--from", source, "--capture", there) == (2, "", f"exposure.py: {there}: File exists\n")
 
 
+def test_a_pipe_in_a_capture_is_not_waited_for(tmp_path: Path):
+    folder = write(tmp_path / "capture", capture())
+    os.mkfifo(folder / "nft.json")
+    assert run("--from", folder) == (2, "", f"exposure.py: {folder}/nft.json: not a plain file\n")
+
+
 @pytest.mark.parametrize("error", [MemoryError, RecursionError])
 def test_what_is_too_large_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type):
     def fail(*_: object) -> None:

@@ -2029,13 +2029,13 @@ def decoded(data, name):
 
 def read_file(path):
     """The text of a plain file of a reasonable size."""
+    about = os.stat(path)  # before it is opened: to open a pipe is to wait for who writes to it
+    if not stat.S_ISREG(about.st_mode):
+        raise BadInput("%s: not a plain file" % show(path))
+    if about.st_size > LARGEST:
+        raise BadInput("%s: %s bytes; more than %s are no rule set of a host" % (
+            show(path), format(about.st_size, ","), format(LARGEST, ",")))
     with open(path, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise BadInput("%s: not a plain file" % show(path))
-        if about.st_size > LARGEST:
-            raise BadInput("%s: %s bytes; more than %s are no rule set of a host" % (
-                show(path), format(about.st_size, ","), format(LARGEST, ",")))
         return decoded(file.read(LARGEST + 1), path)
 
 
