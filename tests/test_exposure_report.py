@@ -169,6 +169,26 @@ def test_a_setting_says_more_than_a_number():
     assert exposure.role_of(8002, {"sshd": "port 8002\n"}).name == "ssh"
 
 
+def test_the_port_of_xend_xml_rpc_may_be_moved():
+    """See get_xend_tcp_xmlrpc_server_port in xend's XendOptions.py."""
+    assert exposure.role_of(9006, {"xend-config.sxp": "(xend-tcp-xmlrpc-server-port 9006)\n"}).name == "xend XML-RPC"
+
+
+@pytest.mark.parametrize(("config", "everybody"), [
+    ("(xend-relocation-server yes)", True), ("# (xend-relocation-hosts-allow '^a$')", True),
+    ("(xend-relocation-hosts-allow)", True), ("(xend-relocation-hosts-allow '')", True),
+    ('(xend-relocation-hosts-allow "")', True), ("(xend-relocation-hosts-allow '^a$  ^b$')", True),
+    ("(xend-relocation-hosts-allow '^a$ ')", True), ("(xend-relocation-hosts-allow ' ^a$')", True),
+    ("(xend-relocation-hosts-allow '^a$\n    ^b$')", True), ("(xend-relocation-hosts-allow '^a$')", False),
+    ("(xend-relocation-server yes)\n(xend-relocation-hosts-allow\n '^(a|b)$ ^c$')", False),
+    ("(xend-relocation-hosts-allow ^a$)", False), ("", False),
+])
+def test_whether_xend_takes_guests_from_everybody(config: str, everybody: bool):
+    """As the page on xend's options has it; without the file nobody knows whether it is xend that listens."""
+    remarks = exposure.role_of(8002, {"xend-config.sxp": config}).remarks
+    assert ["whoever connects" in remark for remark in remarks] == [True] * everybody
+
+
 # -- bridges
 
 def bridged(ports: str, *rules: list) -> list[str]:
