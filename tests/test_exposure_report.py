@@ -169,6 +169,15 @@ def test_a_setting_says_more_than_a_number():
     assert exposure.role_of(8002, {"sshd": "port 8002\n"}).name == "ssh"
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_libvirt_reads_both_quotes(quote: str):
+    """virConfParseString in libvirt's virconf.c."""
+    config = "tcp_port = '16000'\ntls_port='16001'\nauth_tcp = 'none'\n".replace("'", quote)
+    role = exposure.role_of(16000, {"libvirtd.conf": config})
+    assert role.name == "libvirt without TLS" and role.remarks == ["libvirt asks for no password (auth_tcp none)"]
+    assert exposure.role_of(16001, {"libvirtd.conf": config}).name == "libvirt over TLS"
+
+
 def test_the_port_of_xend_xml_rpc_may_be_moved():
     """See get_xend_tcp_xmlrpc_server_port in xend's XendOptions.py."""
     assert exposure.role_of(9006, {"xend-config.sxp": "(xend-tcp-xmlrpc-server-port 9006)\n"}).name == "xend XML-RPC"

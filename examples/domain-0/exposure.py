@@ -2743,8 +2743,8 @@ MOVED = [
     ("xend-config.sxp", r"^[^#\n]*\(xend-port\s+'?(\d+)", "xend HTTP"),
     ("xend-config.sxp", r"^[^#\n]*\(xend-tcp-xmlrpc-server-port\s+'?(\d+)", "xend XML-RPC"),
     ("sshd", r"^port (\d+)$", "ssh"),
-    ("libvirtd.conf", r"^\s*tcp_port\s*=\s*\"(\d+)\"", "libvirt without TLS"),
-    ("libvirtd.conf", r"^\s*tls_port\s*=\s*\"(\d+)\"", "libvirt over TLS"),
+    ("libvirtd.conf", r"^\s*tcp_port\s*=\s*[\"'](\d+)[\"']", "libvirt without TLS"),
+    ("libvirtd.conf", r"^\s*tls_port\s*=\s*[\"'](\d+)[\"']", "libvirt over TLS"),
 ]
 #: Settings that matter once somebody gets through: file, pattern, role, remark.
 REMARKS = [
@@ -2754,7 +2754,7 @@ REMARKS = [
      "xend-relocation-hosts-allow is not set, or has an empty pattern: xend takes guests from whoever connects"),
     ("sshd", r"^passwordauthentication yes$", "ssh", "sshd takes passwords (PasswordAuthentication yes)"),
     ("sshd", r"^permitrootlogin yes$", "ssh", "sshd lets root log in in any way (PermitRootLogin yes)"),
-    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*\"none\"", "libvirt without TLS",
+    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*[\"']none[\"']", "libvirt without TLS",
      "libvirt asks for no password (auth_tcp none)"),
 ]
 
