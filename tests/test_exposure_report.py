@@ -2,14 +2,26 @@
 """What exposure.py reads of a host, and what it tells: which rule lets somebody in, sizes, roles of ports."""
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
+import os
 import re
+import struct
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, legacy, match, nft
+from tests.captures import DPORT, SADDR, capture, legacy, match, nft, write
 from tests.lab import topology
+from tests.test_exposure import judged, run
 
 sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
 import exposure  # noqa: E402
@@ -110,9 +122,12 @@ def test_whom_a_rule_lets_in_and_whom_none_refuses_are_two_exposures():
 def test_large_sets_in_two_tables_are_compared_once():
     """Else this takes minutes: the size of the set, once for each of its addresses."""
     found = captures.large_set(50_000)
-    found |= {"iptables-legacy-save": legacy("-A INPUT -p tcp -m tcp --dport 8002 -j ACCEPT", policy="DROP")}
-    (_, text, _), = exposed(found)
-    assert "and more admit 50,000 addresses;" in text
+    found["nft.json"] = found["nft.json"].replace('"policy": "drop"', '"policy": "accept"')
+    found["iptables-legacy-save"] = legacy("-A INPUT -p tcp -m tcp --dport 8002 -j ACCEPT", policy="DROP")
+    before = time.process_time()
+    some, rest = exposed(found)
+    assert ("and more admit 50,000 addresses;" in some[1], rest[2]) == (True, (1 << 32) - 50_000)
+    assert time.process_time() - before < 10
 
 
 # -- what is meant
@@ -152,6 +167,35 @@ def test_the_role_of_a_port(name: str, ports: list[int], others: list[int]):
 
 def test_a_setting_says_more_than_a_number():
     assert exposure.role_of(8002, {"sshd": "port 8002\n"}).name == "ssh"
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_libvirt_reads_both_quotes(quote: str):
+    """virConfParseString in libvirt's virconf.c."""
+    config = "tcp_port = '16000'\ntls_port='16001'\nauth_tcp = 'none'\n".replace("'", quote)
+    role = exposure.role_of(16000, {"libvirtd.conf": config})
+    assert role.name == "libvirt without TLS" and role.remarks == ["libvirt asks for no password (auth_tcp none)"]
+    assert exposure.role_of(16001, {"libvirtd.conf": config}).name == "libvirt over TLS"
+
+
+def test_the_port_of_xend_xml_rpc_may_be_moved():
+    """See get_xend_tcp_xmlrpc_server_port in xend's XendOptions.py."""
+    assert exposure.role_of(9006, {"xend-config.sxp": "(xend-tcp-xmlrpc-server-port 9006)\n"}).name == "xend XML-RPC"
+
+
+@pytest.mark.parametrize(("config", "everybody"), [
+    ("(xend-relocation-server yes)", True), ("# (xend-relocation-hosts-allow '^a$')", True),
+    ("(xend-relocation-hosts-allow)", True), ("(xend-relocation-hosts-allow '')", True),
+    ('(xend-relocation-hosts-allow "")', True), ("(xend-relocation-hosts-allow '^a$  ^b$')", True),
+    ("(xend-relocation-hosts-allow '^a$ ')", True), ("(xend-relocation-hosts-allow ' ^a$')", True),
+    ("(xend-relocation-hosts-allow '^a$\n    ^b$')", True), ("(xend-relocation-hosts-allow '^a$')", False),
+    ("(xend-relocation-server yes)\n(xend-relocation-hosts-allow\n '^(a|b)$ ^c$')", False),
+    ("(xend-relocation-hosts-allow ^a$)", False), ("", False),
+])
+def test_whether_xend_takes_guests_from_everybody(config: str, everybody: bool):
+    """As the page on xend's options has it; without the file nobody knows whether it is xend that listens."""
+    remarks = exposure.role_of(8002, {"xend-config.sxp": config}).remarks
+    assert ["whoever connects" in remark for remark in remarks] == [True] * everybody
 
 
 # -- bridges
@@ -232,3 +276,155 @@ def test_very_many_networks_are_listed_as_ranges():
     flat = [bound for number in range(10_001) for bound in (2 * number, 2 * number + 1)]
     assert exposure.listed(flat[2:], 4)[:2] == ["0.0.0.2/32", "0.0.0.4/32"]
     assert exposure.listed(flat, 4)[:2] == ["0.0.0.0-0.0.0.0", "0.0.0.2-0.0.0.2"]
+
+
+# -- what is read of a host
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A host without programs and settings of its own; installs programs, given by their names and scripts."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, value in (("PATH", str(folder)), ("SETTINGS", str(tmp_path / "net")), ("FILES", {}),
+                        ("kernel_tables", lambda: ["inet mine"])):
+        monkeypatch.setattr(exposure, name, value)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    def put(mode: int = 0o755, **scripts: str) -> None:
+        for name, script in scripts.items():
+            (folder / name.replace("_", "-")).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name.replace("_", "-")).chmod(mode)
+
+    return put
+
+
+VERSION = 'echo "%s"'
+
+
+@pytest.mark.parametrize(("programs", "read"), [
+    pytest.param({}, {}, id="none"),
+    pytest.param({"iptables": VERSION % "iptables v1.8.9 (nf_tables)", "iptables_save": "echo new"},
+                 {"iptables-nft-save": "new\n"}, id="one, of nf_tables"),
+    pytest.param({"iptables": VERSION % "iptables v1.8.7 (legacy)", "iptables_save": "echo old"},
+                 {"iptables-legacy-save": "old\n"}, id="one, legacy"),
+    pytest.param({"iptables": VERSION % "iptables v1.4.21", "iptables_save": "echo old"},
+                 {"iptables-legacy-save": "old\n"}, id="one that is older than nf_tables"),
+    pytest.param({"iptables": VERSION % "iptables v1.8.9 (nf_tables)", "iptables_save": "echo new",
+                  "iptables_legacy_save": "echo old"},
+                 {"iptables-legacy-save": "old\n", "iptables-nft-save": "new\n"}, id="both, one by its own name"),
+    pytest.param({"ip6tables": VERSION % "ip6tables v1.8.9 (nf_tables)", "ip6tables_save": "echo six"},
+                 {"ip6tables-nft-save": "six\n"}, id="IPv6"),
+])
+def test_which_back_end_iptables_save_is_of(install: Callable[..., None], programs: dict, read: dict):
+    install(**programs)
+    assert {name: text for name, text in exposure.gather().items() if "tables-" in name} == read
+
+
+def test_without_nft_the_tables_are_asked_for(install: Callable[..., None]):
+    assert exposure.gather()["unread-tables"] == "inet mine\n"
+    install(nft='echo "$*"')
+    found = exposure.gather()
+    assert found["nft.json"] == "-j list ruleset\n" and "unread-tables" not in found
+
+
+@pytest.mark.parametrize(("script", "mode", "says"), [
+    ("echo first >&2; echo why >&2; exit 1", 0o755, "why"), ("exit 3", 0o755, "exit status 3"),
+    ("exit 0", 0o644, "Permission denied"),
+])
+def test_a_program_that_fails_is_told(install: Callable[..., None], script: str, mode: int, says: str):
+    install(mode, nft=script)
+    assert run() == (2, "", f"exposure.py: nft -j list ruleset: {says}\n")
+
+
+def test_without_its_settings_sshd_is_ssh_all_the_same(install: Callable[..., None]):
+    install(sshd="echo no keys >&2; exit 1")
+    assert "sshd" not in exposure.gather()
+
+
+def test_only_root_can_read_the_rules(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    status, out, error = run()
+    assert (status, out) == (2, "") and "only root" in error
+
+
+def test_a_capture_is_for_root_only(tmp_path: Path):
+    """So it is never written to a folder that is there, which may be somebody else's."""
+    found = capture((8002,))
+    source, folder = write(tmp_path / "source", found), tmp_path / "capture"
+    assert run("--from", source, "--capture", folder) == (0, "", "")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.name: path.read_text() for path in folder.iterdir()} == found
+    (tmp_path / "empty").mkdir(mode=0o777)
+    for there in (folder, tmp_path / "empty"):
+        assert run("--from", source, "--capture", there) == (2, "", f"exposure.py: {there}: File exists\n")
+
+
+def test_a_pipe_in_a_capture_is_not_waited_for(tmp_path: Path):
+    folder = write(tmp_path / "capture", capture())
+    os.mkfifo(folder / "nft.json")
+    assert run("--from", folder) == (2, "", f"exposure.py: {folder}/nft.json: not a plain file\n")
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_what_is_too_large_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(exposure, "Judge", fail)
+    assert judged(tmp_path, capture()) == (2, "", "exposure.py: this is too large to be judged\n")
+
+
+# -- the tables that the kernel has, where there is no nft
+
+def test_the_kernel_lists_its_tables():
+    """In a network namespace of a thread's own."""
+    tables = ["inet one", "ip two", "ip6 three", "arp four", "bridge five", "netdev six"] + [
+        f"inet {'x' * 30}{number}" for number in range(1000)]
+    said: list[list[str]] = []
+
+    def ask() -> None:
+        if ctypes.CDLL(None).unshare(0x40000000) == 0:  # CLONE_NEWNET
+            said.append(exposure.kernel_tables())
+            subprocess.run(["nft", "-f", "-"], input="".join(f"add table {table}\n" for table in tables), text=True,
+                           check=True)
+            said.append(exposure.kernel_tables())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    if not said:
+        pytest.skip("no network namespace can be made here")
+    assert said[0] == [] and sorted(said[1]) == sorted(tables)
+
+
+def answer(number: int) -> bytes:
+    """An NLMSG_ERROR, as netlink(7) describes it."""
+    return struct.pack("=IHHII", 36, 2, 0, 1, 0) + struct.pack("=i", -number) + bytes(16)
+
+
+@pytest.mark.parametrize(("refused", "received", "says"), [
+    pytest.param(None, answer(errno.EINVAL), None, id="no nftables in the kernel"),
+    pytest.param(errno.EPROTONOSUPPORT, b"", None, id="no netfilter in the kernel"),
+    pytest.param(None, answer(errno.EPERM), "Operation not permitted", id="not permitted"),
+    pytest.param(None, answer(errno.ENOMEM), "Cannot allocate memory", id="no memory"),
+    pytest.param(errno.EMFILE, b"", "Too many open files", id="no socket"),
+    pytest.param(None, TimeoutError("timed out"), "timed out", id="no answer"),
+])
+def test_that_there_are_no_tables_is_never_guessed(monkeypatch: pytest.MonkeyPatch, refused: int | None,
+                                                    received: bytes | OSError, says: str | None):
+    def recv(_: int) -> bytes:
+        if isinstance(received, OSError):
+            raise received
+        return received
+
+    def make(*_: int) -> contextlib.nullcontext:
+        if refused:
+            raise OSError(refused, os.strerror(refused))
+        return contextlib.nullcontext(SimpleNamespace(settimeout=lambda _: None, send=len, recv=recv))
+
+    monkeypatch.setattr(exposure, "socket", SimpleNamespace(AF_NETLINK=16, SOCK_RAW=3, socket=make))
+    if says is None:
+        assert exposure.kernel_tables() == []
+    else:
+        with pytest.raises(exposure.BadInput, match=f"^the tables of nftables cannot be listed: {says}$"):
+            exposure.kernel_tables()

@@ -2076,13 +2076,13 @@ def decoded(data, name):
 
 def read_file(path):
     """The text of a plain file of a reasonable size."""
+    about = os.stat(path)  # before it is opened: to open a pipe is to wait for who writes to it
+    if not stat.S_ISREG(about.st_mode):
+        raise BadInput("%s: not a plain file" % show(path))
+    if about.st_size > LARGEST:
+        raise BadInput("%s: %s bytes; more than %s are no rule set of a host" % (
+            show(path), format(about.st_size, ","), format(LARGEST, ",")))
     with open(path, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise BadInput("%s: not a plain file" % show(path))
-        if about.st_size > LARGEST:
-            raise BadInput("%s: %s bytes; more than %s are no rule set of a host" % (
-                show(path), format(about.st_size, ","), format(LARGEST, ",")))
         return decoded(file.read(LARGEST + 1), path)
 
 
@@ -2114,13 +2114,12 @@ def kernel_tables():
             sock.send(struct.pack("=IHHIIBBH", 20, 10 << 8 | 1, 0x301, 1, 0, 0, 0, 0))
             while True:
                 data = sock.recv(1 << 16)
-                while len(data) >= 20:
+                while data:
                     length, kind = struct.unpack_from("=IH", data)
-                    if kind == 3 or length < 16:  # NLMSG_DONE
-                        return found
-                    if kind == 2:  # NLMSG_ERROR: this kernel has no nftables
-                        if struct.unpack_from("=i", data, 16)[0] == -errno.EPERM:
-                            raise BadInput("the tables of nftables cannot be listed: not permitted")
+                    if kind in (2, 3):  # NLMSG_ERROR, NLMSG_DONE
+                        error = -struct.unpack_from("=i", data, 16)[0]
+                        if error not in (0, errno.EINVAL):  # EINVAL: this kernel has no nftables
+                            raise OSError(error, os.strerror(error))
                         return found
                     size_, = struct.unpack_from("=H", data, 20)
                     name = data[24:20 + size_].split(b"\0")[0].decode("utf-8", "replace")
@@ -2130,15 +2129,13 @@ def kernel_tables():
     except OSError as error:
         if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
             return found
-        raise BadInput("the tables of nftables cannot be listed: %s" % error.strerror) from None
+        raise BadInput("the tables of nftables cannot be listed: %s" % (error.strerror or error)) from None
 
 
 def keep(found, folder):
-    """Write a capture; the folder must be new or empty, and is for root only."""
+    """Write a capture; the folder must be new, so that it is for root only."""
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
-        if os.listdir(folder):
-            raise BadInput("%s is not empty" % show(folder))
+        os.makedirs(folder, 0o700)
         for name, text in sorted(found.items()):
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -2826,17 +2823,20 @@ ROLES = [
 MOVED = [
     ("xend-config.sxp", r"^[^#\n]*\(xend-relocation(?:-ssl)?-port\s+'?(\d+)", "xend relocation"),
     ("xend-config.sxp", r"^[^#\n]*\(xend-port\s+'?(\d+)", "xend HTTP"),
+    ("xend-config.sxp", r"^[^#\n]*\(xend-tcp-xmlrpc-server-port\s+'?(\d+)", "xend XML-RPC"),
     ("sshd", r"^port (\d+)$", "ssh"),
-    ("libvirtd.conf", r"^\s*tcp_port\s*=\s*\"(\d+)\"", "libvirt without TLS"),
-    ("libvirtd.conf", r"^\s*tls_port\s*=\s*\"(\d+)\"", "libvirt over TLS"),
+    ("libvirtd.conf", r"^\s*tcp_port\s*=\s*[\"'](\d+)[\"']", "libvirt without TLS"),
+    ("libvirtd.conf", r"^\s*tls_port\s*=\s*[\"'](\d+)[\"']", "libvirt over TLS"),
 ]
 #: Settings that matter once somebody gets through: file, pattern, role, remark.
 REMARKS = [
-    ("xend-config.sxp", r"^[^#\n]*\(xend-relocation-hosts-allow\s+(''|\"\"|\))", "xend relocation",
-     "xend-relocation-hosts-allow is empty: xend takes guests from whoever connects"),
+    # An empty pattern matches everybody, and between two spaces there is one.
+    ("xend-config.sxp", r"\A(?![\s\S]*^[^#\n]*\(xend-relocation-hosts-allow\s+"
+     r"(?:(['\"])[^ '\"]+(?: [^ '\"]+)*\1|[^\s'\"()]))[\s\S]", "xend relocation",
+     "xend-relocation-hosts-allow is not set, or has an empty pattern: xend takes guests from whoever connects"),
     ("sshd", r"^passwordauthentication yes$", "ssh", "sshd takes passwords (PasswordAuthentication yes)"),
     ("sshd", r"^permitrootlogin yes$", "ssh", "sshd lets root log in in any way (PermitRootLogin yes)"),
-    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*\"none\"", "libvirt without TLS",
+    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*[\"']none[\"']", "libvirt without TLS",
      "libvirt asks for no password (auth_tcp none)"),
 ]
 
