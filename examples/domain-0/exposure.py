@@ -1210,9 +1210,9 @@ NO_EFFECT = frozenset("""ACCOUNT AUDIT CHECKSUM CLASSIFY CONNSECMARK DSCP ECN HL
     SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG""".split())
 
 
-def one(field, test, negate=False, needs=()):
+def one(field, test, negate):
     """A step: go on where the test of one field holds."""
-    return "if", Cond((field,), ((test,),), negate, needs)
+    return "if", Cond((field,), ((test,),), negate)
 
 
 def port_numbers(text):
@@ -1309,7 +1309,7 @@ class Iptables:
                 pass
         if text not in kept:
             try:
-                words = shlex.split(text) if '"' in text or "'" in text or "\\" in text else text.split()
+                words = shlex.split(text) if '"' in text else text.split()  # it has no other quotes
                 kept[text] = self.words(words, chains)
             except (ValueError, IndexError, KeyError):
                 kept[text] = [("any", "a rule that exposure.py cannot read")]
@@ -1337,8 +1337,7 @@ class Iptables:
                 at += 1
                 if not known:
                     steps.append(("if", Unknown("the match %s" % show(module, 30))))
-                    while at < len(words) and words[at] not in ("-m", "-j", "-g"):
-                        at += 1
+                    at += self.until(words[at:])
             else:
                 taken, more = self.option(module, word, value, words[at:], negate)
                 steps += more
