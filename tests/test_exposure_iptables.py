@@ -254,3 +254,38 @@ def test_a_rule_without_a_target_only_counts(words: str):
 def test_what_iptables_save_does_not_print_is_not_read(text: str):
     with pytest.raises(exposure.BadInput, match="line"):
         exposure.Judge(capture(legacy=text))
+
+
+# -- conditions of nftables on more than one thing, and packets that have not everything
+
+PAIR = {"concat": [captures.SADDR, captures.DPORT]}
+EMPTY = {"set": {"family": "inet", "table": "t", "name": "empty", "type": "ipv4_addr"}}
+
+
+def accepted(*conditions: dict, more: tuple[dict, ...] = (), **chain: str) -> dict[str, str]:
+    """A capture with one rule that lets in, and all else dropped."""
+    return capture(nft=captures.nft([*conditions, {"accept": None}], more=more, chain={"policy": "drop"} | chain))
+
+
+def test_an_address_together_with_a_port():
+    found = accepted(captures.match(PAIR, {"set": [{"concat": ["192.0.2.1", 22]}]}))
+    assert gets_in(found) == NOBODY and gets_in(found, port=22) == (["192.0.2.1/32"], [])
+    found = accepted(captures.match(PAIR, {"set": [{"concat": [f"192.0.2.{n}", 8000 + n]} for n in (1, 2, 3)]}))
+    assert gets_in(found) == (["192.0.2.2/32"], [])
+
+
+def test_a_mask_on_an_address_is_in_doubt():
+    masked = {"&": [captures.SADDR, "255.0.0.255"]}
+    assert gets_in(accepted(captures.match(masked, "10.0.0.1"))) == DOUBT
+
+
+def test_an_empty_set_has_nobody():
+    assert gets_in(accepted(captures.match(captures.SADDR, "@empty"), more=(EMPTY,))) == NOBODY
+    assert gets_in(accepted(captures.match(captures.SADDR, "@empty", "!="), more=(EMPTY,))) == EVERYBODY
+
+
+def test_a_rule_on_tcp_does_not_see_what_is_behind_vlan_tags():
+    """An interface takes such a packet to itself, and a rule at ingress meets the tags where the header would be."""
+    rule = [captures.match(captures.DPORT, 8002), {"drop": None}]
+    assert gets_in(capture(nft=captures.nft(rule, chain={"hook": "ingress", "dev": "eth0"}))) == DOUBT
+    assert gets_in(capture(nft=captures.nft(rule))) == NOBODY
