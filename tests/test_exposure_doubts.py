@@ -26,7 +26,7 @@ MARK = {"meta": {"key": "mark"}}
 LIMIT = {"limit": {"rate": 1, "per": "second"}}
 YES, NO = {"counter": None}, match({"meta": {"key": "l4proto"}}, "udp")
 #: Always the same ones.
-ALWAYS = settings(max_examples=100, deadline=None, derandomize=True, database=None,
+ALWAYS = settings(max_examples=60, deadline=None, derandomize=True, database=None,
                   suppress_health_check=list(HealthCheck))
 
 

@@ -289,3 +289,15 @@ def test_a_rule_on_tcp_does_not_see_what_is_behind_vlan_tags():
     rule = [captures.match(captures.DPORT, 8002), {"drop": None}]
     assert gets_in(capture(nft=captures.nft(rule, chain={"hook": "ingress", "dev": "eth0"}))) == DOUBT
     assert gets_in(capture(nft=captures.nft(rule))) == NOBODY
+
+
+# -- long rows of rules
+
+@pytest.mark.parametrize(("first", "second", "policy"), [("ACCEPT", "DROP", "ACCEPT"), ("DROP", "ACCEPT", "DROP")])
+def test_a_long_row_of_rules_in_doubt(first: str, second: str, policy: str):
+    """Where the first rule on an address may not hold, the next one may."""
+    doubt = "-m recent --rcheck"
+    row = [f"-A INPUT -s 10.0.{n}.0/24 {doubt} -j {verdict}" for n in range(100) for verdict in (first, second)]
+    known = [f"-A INPUT -s 10.1.{n}.0/24 {doubt} -j {policy}" for n in range(100)]
+    assert gets_in(capture(legacy=legacy(*row, *known, policy=policy)))[1] == [
+        "10.0.0.0/18", "10.0.64.0/19", "10.0.96.0/22"]

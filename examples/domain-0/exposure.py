@@ -729,7 +729,10 @@ class Part:
                 continue
             if isinstance(item, Block):
                 bounds.append(item.bounds)
-                items.append((item, lead, None))
+                if lead is True or item.apart:
+                    items.append((item, lead, None))
+                else:  # each of them may hold, and whoever meets two of them may meet the second, too
+                    items += [(ready, lead, Where(ready.once)) for ready in item.rules]
                 continue
             where = None
             for cond in item.peers:
