@@ -193,6 +193,8 @@ def marking(chain: dict, *rules: list) -> str:
     return json.dumps(listed)
 
 
+BRIDGED = captures.NODE["links"].replace("eth1: <BROADCAST,UP,LOWER_UP> mtu 1500",
+                                         "eth1: <BROADCAST,UP,LOWER_UP> mtu 1500 master eth0 \\    bridge_slave")
 EARLY = {"table": "early", "name": "early", "type": "filter", "prio": -150, "policy": "accept"}
 ALLOWED = [captures.match(MARK, 7), {"accept": None}]
 
@@ -206,14 +208,13 @@ def test_a_mark_that_a_packet_has_from_before(chain: dict, others: tuple):
     found = capture(nft=marking(EARLY | chain, ALLOWED))
     assert gets_in(found) == (DOUBT if chain["hook"] == "ingress" else EVERYBODY)
     assert gets_in(found, interface="eth1") == others
+    found["nft.json"] = found["nft.json"].replace("mangle", "comment")
+    assert gets_in(found) == NOBODY
 
 
 def test_a_mark_that_a_packet_has_from_a_bridge():
     found = capture(nft=marking(EARLY | {"family": "bridge", "hook": "prerouting"}, ALLOWED))
-    assert gets_in(found) == NOBODY
-    found["links"] = found["links"].replace("eth1: <BROADCAST,UP,LOWER_UP> mtu 1500",
-                                            "eth1: <BROADCAST,UP,LOWER_UP> mtu 1500 master eth0 \\    bridge_slave")
-    assert gets_in(found, interface="eth0 by eth1") == DOUBT
+    assert gets_in(found) == NOBODY and gets_in(found | {"links": BRIDGED}, interface="eth0 by eth1") == DOUBT
 
 
 def test_a_mark_that_a_packet_with_extension_headers_has():
@@ -231,6 +232,7 @@ def test_a_mark_that_a_packet_with_extension_headers_has():
     ("-p tcp -m tcp --dport :8001", NOBODY), ("-p tcp -m tcp --dport 8003:8002", DOUBT),
     ("-p tcp -m tcp --dport 8002:65536", DOUBT), ("-p tcp -m multiport --ports 8002", EVERYBODY),
     ("-p tcp -m multiport ! --ports 8002", NOBODY), ("-i eth+", EVERYBODY), ("-i et", NOBODY), ("! -i eth1", EVERYBODY),
+    ("-i ppp+", NOBODY),
     ("-f", NOBODY), ("! -f", EVERYBODY), ("-p all", EVERYBODY), ("-p 17", NOBODY), ("! -p udp", EVERYBODY),
     ("-p udp -m udp --dport 8002", NOBODY), ("-m pkttype --pkt-type unicast", EVERYBODY),
     ("-m pkttype --pkt-type broadcast", NOBODY), ('-m comment --comment "it\\\'s -j DROP" -i eth0', EVERYBODY),
@@ -275,8 +277,33 @@ def test_an_address_together_with_a_port():
 
 
 def test_a_mask_on_an_address_is_in_doubt():
-    masked = {"&": [captures.SADDR, "255.0.0.255"]}
-    assert gets_in(accepted(captures.match(masked, "10.0.0.1"))) == DOUBT
+    masked = captures.match({"&": [captures.SADDR, "255.0.0.255"]}, "10.0.0.1")
+    ten = captures.match(captures.SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}})
+    change = {"mangle": {"key": MARK, "value": 7}}
+    assert gets_in(accepted(masked)) == DOUBT and gets_in(accepted(change, masked)) == DOUBT
+    for both in ([masked, ten], [ten, masked], [change, masked, ten], [masked, change, ten]):
+        assert gets_in(accepted(*both)) == ([], ["10.0.0.0/8"])
+
+
+def test_an_interface_in_doubt():
+    """Rules may see the VRF that an interface belongs to, or the interface."""
+    vrf = captures.NODE["links"].replace("eth0: <BROADCAST,UP,LOWER_UP> mtu 1500",
+                                         "eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master red \\    vrf_slave table 10")
+    by = {"vmap": {"key": {"meta": {"key": "iifname"}}, "data": {"set": [["eth0", {"accept": None}]]}}}
+    pair = {"concat": [{"meta": {"key": "iifname"}}, captures.SADDR]}
+    found = accepted(captures.match(pair, {"set": [{"concat": ["eth0", "192.0.2.1"]}]}))
+    assert gets_in(found) == (["192.0.2.1/32"], []) and gets_in(found | {"links": vrf}) == ([], ["192.0.2.1/32"])
+    found = capture(nft=captures.nft([by], chain={"policy": "drop"}))
+    assert gets_in(found) == EVERYBODY and gets_in(found | {"links": vrf}) == DOUBT
+    assert gets_in(checked(4, "--invert ", links=vrf)) == DOUBT
+    assert gets_in(checked(4, "--loose --invert ", links=vrf)) == EVERYBODY
+
+
+def test_a_connection_on_a_bridge_is_in_doubt():
+    """It depends on whether another module looks at its packets as well."""
+    new = captures.match({"ct": {"key": "state"}}, "new", "in")
+    rules = captures.nft([new, {"drop": None}], chain={"hook": "prerouting"}).replace('"inet"', '"bridge"')
+    assert gets_in(capture(nft=rules, links=BRIDGED), interface="eth0 by eth1") == DOUBT
 
 
 def test_an_empty_set_has_nobody():
