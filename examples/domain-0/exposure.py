@@ -50,6 +50,8 @@ def show(text, length=200):
 
     >>> show("eth0"), show("a\x1b[31m\n\u202e")
     ('eth0', 'a\\x1b[31m\\n\\u202e')
+    >>> show("eth0", 4), show("bridge0", 4)
+    ('eth0', 'b...')
     """
     text = str(text)
     if len(text) > length:
@@ -159,6 +161,8 @@ def networks(flat, family, most=None):
 
     >>> networks([0xC0A80100, 0xC0A80180], 4), networks([0, 1 << 128], 6), networks([1, 4], 4)
     (['192.168.1.0/25'], ['::/0'], ['0.0.0.1/32', '0.0.0.2/31'])
+    >>> networks([1, 4], 4, most=1)
+    ['0.0.0.1/32']
     """
     found = []
     bits = 32 if family == 4 else 128
@@ -192,6 +196,8 @@ def network(text, family):
 
     >>> networks(network("192.168.1.1/8", 4), 4), networks(network("10.0.0.0/255.0.0.0", 4), 4)
     (['192.0.0.0/8'], ['10.0.0.0/8'])
+    >>> networks(network("2001:db8::1/32", 6), 6), networks(network("::1", 6), 6)
+    (['2001:db8::/32'], ['::1/128'])
     >>> network("10.0.0.0/255.0.0.255", 4)
     Traceback (most recent call last):
     ...
