@@ -328,3 +328,45 @@ def test_a_long_row_of_rules_in_doubt(first: str, second: str, policy: str):
     known = [f"-A INPUT -s 10.1.{n}.0/24 {doubt} -j {policy}" for n in range(100)]
     assert gets_in(capture(legacy=legacy(*row, *known, policy=policy)))[1] == [
         "10.0.0.0/18", "10.0.64.0/19", "10.0.96.0/22"]
+
+
+@pytest.mark.parametrize(("rule", "who"), [
+    ("-A INPUT -s 10.0.%d.0/24 -j ACCEPT", ["10.0.0.0/18", "10.0.64.0/19", "10.0.96.0/22"]),
+    ("-A INPUT -s 10.0.%d.0/24 -m mark --mark 0x1 -j ACCEPT", []),
+    ("-A INPUT -s 10.0.%d.0/24 -m iprange --src-range 10.0.2.7-10.0.3.0 -j ACCEPT",
+     ["10.0.2.7/32", "10.0.2.8/29", "10.0.2.16/28", "10.0.2.32/27", "10.0.2.64/26", "10.0.2.128/25", "10.0.3.0/32"]),
+    ("-A INPUT ! -s 10.0.%d.0/24 -j DROP", []), ("-A INPUT -s 10.0.%d.0/24 -j A", ["10.0.9.0/24"]),
+    ("-A INPUT -s 10.0.%d.0/24 -g A", ["10.0.9.0/24"]), ("-A INPUT -s 10.0.%d.0/24", []),
+])
+def test_a_long_row_of_rules(rule: str, who: list):
+    """They are taken together where their sources and their verdicts are all that tells them apart."""
+    row = [rule % n for n in range(100)]
+    found = capture(legacy=legacy(*row, "-A A -s 10.0.9.0/24 -j ACCEPT", policy="DROP", chains=("A",)))
+    assert gets_in(found) == (who, [])
+
+
+def test_answers_are_told_apart_by_where_they_come_from():
+    """For the way out it is the peer that is the destination, and rules that differ in their sources differ."""
+    rules = [f"-A OUTPUT -s {source}/32 -d 10.0.0.0/8 -j ACCEPT" for source in ("192.0.2.1", "203.0.113.11")]
+    found = capture(sockets=captures.sockets("203.0.113.11:8002"), legacy=table("filter", ":OUTPUT DROP", *rules))
+    assert gets_in(found) == (["10.0.0.0/8"], [])
+
+
+# -- chains that call one another
+
+@pytest.mark.parametrize(("rules", "policy", "who"), [
+    (["INPUT -j A", "INPUT -j DROP", "A -s 10.0.0.0/8 -j ACCEPT"], "ACCEPT", ["10.0.0.0/8"]),
+    (["INPUT -j A", "INPUT -s 10.0.0.0/8 -j ACCEPT", "A -s 10.0.0.0/9 -j RETURN", "A -j DROP"], "ACCEPT",
+     ["10.0.0.0/9"]),
+    (["INPUT -s 10.0.0.0/8 -g A", "INPUT -j ACCEPT", "A -s 10.0.0.0/9 -j ACCEPT"], "DROP",
+     ["0.0.0.0/5", "8.0.0.0/7", "10.0.0.0/9", "11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4", "32.0.0.0/3", "64.0.0.0/2",
+      "128.0.0.0/1"]),
+    (["INPUT -j A", "INPUT -s 10.0.0.0/8 -j ACCEPT", "A -g B", "A -j ACCEPT", "B -s 10.0.0.0/9 -j DROP"], "DROP",
+     ["10.128.0.0/9"]),
+    (["INPUT -s 10.0.0.0/8 -j RETURN", "INPUT -j ACCEPT"], "DROP",
+     ["0.0.0.0/5", "8.0.0.0/7", "11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4", "32.0.0.0/3", "64.0.0.0/2", "128.0.0.0/1"]),
+])
+def test_chains(rules: list[str], policy: str, who: list):
+    """RETURN goes on in the calling chain, or to the policy; behind -g it is the chain before that goes on."""
+    found = legacy(*(f"-A {rule}" for rule in rules), policy=policy, chains=("A", "B"))
+    assert gets_in(capture(legacy=found)) == (who, [])
