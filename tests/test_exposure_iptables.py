@@ -193,6 +193,8 @@ def marking(chain: dict, *rules: list) -> str:
     return json.dumps(listed)
 
 
+BRIDGED = captures.NODE["links"].replace("eth1: <BROADCAST,UP,LOWER_UP> mtu 1500",
+                                         "eth1: <BROADCAST,UP,LOWER_UP> mtu 1500 master eth0 \\    bridge_slave")
 EARLY = {"table": "early", "name": "early", "type": "filter", "prio": -150, "policy": "accept"}
 ALLOWED = [captures.match(MARK, 7), {"accept": None}]
 
@@ -206,14 +208,13 @@ def test_a_mark_that_a_packet_has_from_before(chain: dict, others: tuple):
     found = capture(nft=marking(EARLY | chain, ALLOWED))
     assert gets_in(found) == EVERYBODY
     assert gets_in(found, interface="eth1") == others
+    found["nft.json"] = found["nft.json"].replace("mangle", "comment")
+    assert gets_in(found) == NOBODY
 
 
 def test_a_mark_that_a_packet_has_from_a_bridge():
     found = capture(nft=marking(EARLY | {"family": "bridge", "hook": "prerouting"}, ALLOWED))
-    assert gets_in(found) == NOBODY
-    found["links"] = found["links"].replace("eth1: <BROADCAST,UP,LOWER_UP> mtu 1500",
-                                            "eth1: <BROADCAST,UP,LOWER_UP> mtu 1500 master eth0 \\    bridge_slave")
-    assert gets_in(found) == EVERYBODY
+    assert gets_in(found) == NOBODY and gets_in(found | {"links": BRIDGED}) == EVERYBODY
 
 
 def test_a_mark_that_a_packet_with_extension_headers_has():
@@ -222,3 +223,150 @@ def test_a_mark_that_a_packet_with_extension_headers_has():
     found = capture(nft=marking(EARLY | {"family": "ip6", "hook": "prerouting"}, [six, {"drop": None}], ALLOWED),
                     sockets=captures.sockets("[::]:8002"))
     assert gets_in(found, family=6) == ([], ["::/0"])
+
+
+# -- matches and targets
+
+@pytest.mark.parametrize(("words", "who"), [
+    ("-p tcp -m tcp --dport 0:8002", EVERYBODY), ("-p tcp -m tcp --dport 8002:", EVERYBODY),
+    ("-p tcp -m tcp --dport :8001", NOBODY), ("-p tcp -m tcp --dport 8003:8002", DOUBT),
+    ("-p tcp -m tcp --dport 8002:65536", DOUBT), ("-p tcp -m multiport --ports 8002", EVERYBODY),
+    ("-p tcp -m multiport ! --ports 8002", NOBODY), ("-i eth+", EVERYBODY), ("-i et", NOBODY), ("! -i eth1", EVERYBODY),
+    ("-i ppp+", NOBODY),
+    ("-f", NOBODY), ("! -f", EVERYBODY), ("-p all", EVERYBODY), ("-p 17", NOBODY), ("! -p udp", EVERYBODY),
+    ("-p udp -m udp --dport 8002", NOBODY), ("-m pkttype --pkt-type unicast", EVERYBODY),
+    ("-m pkttype --pkt-type broadcast", NOBODY), ('-m comment --comment "it\\\'s -j DROP" -i eth0', EVERYBODY),
+    ("-m socket", DOUBT), ("-m recent ! --rcheck -m tcp --dport 22", NOBODY),
+    ("-m tcp --frob 1", DOUBT), ("-m multiport --frob 22", DOUBT), ("-m iprange --frob 10.0.0.1-10.0.0.2", DOUBT),
+    ("-m mark --frob 0x1", DOUBT), ("-m connmark --frob 0x1", DOUBT), ("-m conntrack --frob NEW", DOUBT),
+    ("-m state --frob NEW", DOUBT), ("-m addrtype --frob LOCAL", DOUBT), ("-m pkttype --frob unicast", DOUBT),
+])
+def test_a_match(words: str, who: tuple):
+    """Who is let in by a rule with this match, by eth0; the rest is dropped. What no manual has is in doubt."""
+    assert gets_in(capture(legacy=legacy(f"-A INPUT {words} -j ACCEPT", policy="DROP"))) == who
+
+
+@pytest.mark.parametrize("words", ["", "-s 192.0.2.0/24", "-p tcp -m tcp --syn", "-m frob", "-m frob --x", "-f"])
+def test_a_rule_without_a_target_only_counts(words: str):
+    assert gets_in(capture(legacy=legacy(f"-A INPUT {words}"))) == EVERYBODY
+
+
+@pytest.mark.parametrize("text", ["hello\nCOMMIT\n", "*filter\n*nat\nCOMMIT\n", "*filter\nhello\nCOMMIT\n",
+                                  "-A INPUT -j DROP\nCOMMIT\n", "*filter\n:INPUT FROB\nCOMMIT\n"])
+def test_what_iptables_save_does_not_print_is_not_read(text: str):
+    with pytest.raises(exposure.BadInput, match="line"):
+        exposure.Judge(capture(legacy=text))
+
+
+# -- conditions of nftables on more than one thing, and packets that have not everything
+
+PAIR = {"concat": [captures.SADDR, captures.DPORT]}
+EMPTY = {"set": {"family": "inet", "table": "t", "name": "empty", "type": "ipv4_addr"}}
+
+
+def accepted(*conditions: dict, more: tuple[dict, ...] = (), **chain: str) -> dict[str, str]:
+    """A capture with one rule that lets in, and all else dropped."""
+    return capture(nft=captures.nft([*conditions, {"accept": None}], more=more, chain={"policy": "drop"} | chain))
+
+
+def test_an_address_together_with_a_port():
+    found = accepted(captures.match(PAIR, {"set": [{"concat": ["192.0.2.1", 22]}]}))
+    assert gets_in(found) == NOBODY and gets_in(found, port=22) == (["192.0.2.1/32"], [])
+    found = accepted(captures.match(PAIR, {"set": [{"concat": [f"192.0.2.{n}", 8000 + n]} for n in (1, 2, 3)]}))
+    assert gets_in(found) == (["192.0.2.2/32"], [])
+
+
+def test_a_mask_on_an_address_is_in_doubt():
+    masked = captures.match({"&": [captures.SADDR, "255.0.0.255"]}, "10.0.0.1")
+    ten = captures.match(captures.SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}})
+    change = {"mangle": {"key": MARK, "value": 7}}
+    assert gets_in(accepted(masked)) == DOUBT and gets_in(accepted(change, masked)) == DOUBT
+    for both in ([masked, ten], [ten, masked], [change, masked, ten], [masked, change, ten]):
+        assert gets_in(accepted(*both)) == ([], ["10.0.0.0/8"])
+
+
+def test_an_interface_in_doubt():
+    """Rules may see the VRF that an interface belongs to, or the interface."""
+    vrf = captures.NODE["links"].replace("eth0: <BROADCAST,UP,LOWER_UP> mtu 1500",
+                                         "eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master red \\    vrf_slave table 10")
+    by = {"vmap": {"key": {"meta": {"key": "iifname"}}, "data": {"set": [["eth0", {"accept": None}]]}}}
+    pair = {"concat": [{"meta": {"key": "iifname"}}, captures.SADDR]}
+    found = accepted(captures.match(pair, {"set": [{"concat": ["eth0", "192.0.2.1"]}]}))
+    assert gets_in(found) == (["192.0.2.1/32"], []) and gets_in(found | {"links": vrf}) == ([], ["192.0.2.1/32"])
+    found = capture(nft=captures.nft([by], chain={"policy": "drop"}))
+    assert gets_in(found) == EVERYBODY and gets_in(found | {"links": vrf}) == DOUBT
+    assert gets_in(checked(4, "--invert ", links=vrf)) == DOUBT
+    assert gets_in(checked(4, "--loose --invert ", links=vrf)) == EVERYBODY
+
+
+def test_a_connection_on_a_bridge_is_in_doubt():
+    """It depends on whether another module looks at its packets as well."""
+    new = captures.match({"ct": {"key": "state"}}, "new", "in")
+    rules = captures.nft([new, {"drop": None}], chain={"hook": "prerouting"}).replace('"inet"', '"bridge"')
+    assert gets_in(capture(nft=rules, links=BRIDGED), interface="eth0 by eth1") == DOUBT
+
+
+def test_an_empty_set_has_nobody():
+    assert gets_in(accepted(captures.match(captures.SADDR, "@empty"), more=(EMPTY,))) == NOBODY
+    assert gets_in(accepted(captures.match(captures.SADDR, "@empty", "!="), more=(EMPTY,))) == EVERYBODY
+
+
+def test_a_rule_on_tcp_does_not_see_what_is_behind_vlan_tags():
+    """An interface takes such a packet to itself, and a rule at ingress meets the tags where the header would be."""
+    rule = [captures.match(captures.DPORT, 8002), {"drop": None}]
+    assert gets_in(capture(nft=captures.nft(rule, chain={"hook": "ingress", "dev": "eth0"}))) == DOUBT
+    assert gets_in(capture(nft=captures.nft(rule))) == NOBODY
+
+
+# -- long rows of rules
+
+@pytest.mark.parametrize(("first", "second", "policy"), [("ACCEPT", "DROP", "ACCEPT"), ("DROP", "ACCEPT", "DROP")])
+def test_a_long_row_of_rules_in_doubt(first: str, second: str, policy: str):
+    """Where the first rule on an address may not hold, the next one may."""
+    doubt = "-m recent --rcheck"
+    row = [f"-A INPUT -s 10.0.{n}.0/24 {doubt} -j {verdict}" for n in range(100) for verdict in (first, second)]
+    known = [f"-A INPUT -s 10.1.{n}.0/24 {doubt} -j {policy}" for n in range(100)]
+    assert gets_in(capture(legacy=legacy(*row, *known, policy=policy)))[1] == [
+        "10.0.0.0/18", "10.0.64.0/19", "10.0.96.0/22"]
+
+
+@pytest.mark.parametrize(("rule", "who"), [
+    ("-A INPUT -s 10.0.%d.0/24 -j ACCEPT", ["10.0.0.0/18", "10.0.64.0/19", "10.0.96.0/22"]),
+    ("-A INPUT -s 10.0.%d.0/24 -m mark --mark 0x1 -j ACCEPT", []),
+    ("-A INPUT -s 10.0.%d.0/24 -m iprange --src-range 10.0.2.7-10.0.3.0 -j ACCEPT",
+     ["10.0.2.7/32", "10.0.2.8/29", "10.0.2.16/28", "10.0.2.32/27", "10.0.2.64/26", "10.0.2.128/25", "10.0.3.0/32"]),
+    ("-A INPUT ! -s 10.0.%d.0/24 -j DROP", []), ("-A INPUT -s 10.0.%d.0/24 -j A", ["10.0.9.0/24"]),
+    ("-A INPUT -s 10.0.%d.0/24 -g A", ["10.0.9.0/24"]), ("-A INPUT -s 10.0.%d.0/24", []),
+])
+def test_a_long_row_of_rules(rule: str, who: list):
+    """They are taken together where their sources and their verdicts are all that tells them apart."""
+    row = [rule % n for n in range(100)]
+    found = capture(legacy=legacy(*row, "-A A -s 10.0.9.0/24 -j ACCEPT", policy="DROP", chains=("A",)))
+    assert gets_in(found) == (who, [])
+
+
+def test_answers_are_told_apart_by_where_they_come_from():
+    """For the way out it is the peer that is the destination, and rules that differ in their sources differ."""
+    rules = [f"-A OUTPUT -s {source}/32 -d 10.0.0.0/8 -j ACCEPT" for source in ("192.0.2.1", "203.0.113.11")]
+    found = capture(sockets=captures.sockets("203.0.113.11:8002"), legacy=table("filter", ":OUTPUT DROP", *rules))
+    assert gets_in(found) == (["10.0.0.0/8"], [])
+
+
+# -- chains that call one another
+
+@pytest.mark.parametrize(("rules", "policy", "who"), [
+    (["INPUT -j A", "INPUT -j DROP", "A -s 10.0.0.0/8 -j ACCEPT"], "ACCEPT", ["10.0.0.0/8"]),
+    (["INPUT -j A", "INPUT -s 10.0.0.0/8 -j ACCEPT", "A -s 10.0.0.0/9 -j RETURN", "A -j DROP"], "ACCEPT",
+     ["10.0.0.0/9"]),
+    (["INPUT -s 10.0.0.0/8 -g A", "INPUT -j ACCEPT", "A -s 10.0.0.0/9 -j ACCEPT"], "DROP",
+     ["0.0.0.0/5", "8.0.0.0/7", "10.0.0.0/9", "11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4", "32.0.0.0/3", "64.0.0.0/2",
+      "128.0.0.0/1"]),
+    (["INPUT -j A", "INPUT -s 10.0.0.0/8 -j ACCEPT", "A -g B", "A -j ACCEPT", "B -s 10.0.0.0/9 -j DROP"], "DROP",
+     ["10.128.0.0/9"]),
+    (["INPUT -s 10.0.0.0/8 -j RETURN", "INPUT -j ACCEPT"], "DROP",
+     ["0.0.0.0/5", "8.0.0.0/7", "11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4", "32.0.0.0/3", "64.0.0.0/2", "128.0.0.0/1"]),
+])
+def test_chains(rules: list[str], policy: str, who: list):
+    """RETURN goes on in the calling chain, or to the policy; behind -g it is the chain before that goes on."""
+    found = legacy(*(f"-A {rule}" for rule in rules), policy=policy, chains=("A", "B"))
+    assert gets_in(capture(legacy=found)) == (who, [])

@@ -50,6 +50,8 @@ def show(text, length=200):
 
     >>> show("eth0"), show("a\x1b[31m\n\u202e")
     ('eth0', 'a\\x1b[31m\\n\\u202e')
+    >>> show("eth0", 4), show("bridge0", 4)
+    ('eth0', 'b...')
     """
     text = str(text)
     if len(text) > length:
@@ -159,6 +161,8 @@ def networks(flat, family, most=None):
 
     >>> networks([0xC0A80100, 0xC0A80180], 4), networks([0, 1 << 128], 6), networks([1, 4], 4)
     (['192.168.1.0/25'], ['::/0'], ['0.0.0.1/32', '0.0.0.2/31'])
+    >>> networks([1, 4], 4, most=1)
+    ['0.0.0.1/32']
     """
     found = []
     bits = 32 if family == 4 else 128
@@ -192,6 +196,8 @@ def network(text, family):
 
     >>> networks(network("192.168.1.1/8", 4), 4), networks(network("10.0.0.0/255.0.0.0", 4), 4)
     (['192.0.0.0/8'], ['10.0.0.0/8'])
+    >>> networks(network("2001:db8::1/32", 6), 6), networks(network("::1", 6), 6)
+    (['2001:db8::/32'], ['::1/128'])
     >>> network("10.0.0.0/255.0.0.255", 4)
     Traceback (most recent call last):
     ...
@@ -729,7 +735,10 @@ class Part:
                 continue
             if isinstance(item, Block):
                 bounds.append(item.bounds)
-                items.append((item, lead, None))
+                if lead is True or item.apart:
+                    items.append((item, lead, None))
+                else:  # each of them may hold, and whoever meets two of them may meet the second, too
+                    items += [(ready, lead, Where(ready.once)) for ready in item.rules]
                 continue
             where = None
             for cond in item.peers:
@@ -1211,9 +1220,9 @@ NO_EFFECT = frozenset("""ACCOUNT AUDIT CHECKSUM CLASSIFY CONNSECMARK DSCP ECN HL
     SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG""".split())
 
 
-def one(field, test, negate=False, needs=()):
+def one(field, test, negate):
     """A step: go on where the test of one field holds."""
-    return "if", Cond((field,), ((test,),), negate, needs)
+    return "if", Cond((field,), ((test,),), negate)
 
 
 def port_numbers(text):
@@ -1310,7 +1319,7 @@ class Iptables:
                 pass
         if text not in kept:
             try:
-                words = shlex.split(text) if '"' in text or "'" in text or "\\" in text else text.split()
+                words = shlex.split(text) if '"' in text else text.split()  # it has no other quotes
                 kept[text] = self.words(words, chains)
             except (ValueError, IndexError, KeyError):
                 kept[text] = [("any", "a rule that exposure.py cannot read")]
@@ -1338,8 +1347,7 @@ class Iptables:
                 at += 1
                 if not known:
                     steps.append(("if", Unknown("the match %s" % show(module, 30))))
-                    while at < len(words) and words[at] not in ("-m", "-j", "-g"):
-                        at += 1
+                    at += self.until(words[at:])
             else:
                 taken, more = self.option(module, word, value, words[at:], negate)
                 steps += more
