@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, legacy, match
+from tests.captures import DPORT, SADDR, capture, match, sockets
 from tests.lab import topology
 
 sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
@@ -95,7 +95,8 @@ def test_chains_at_a_bridge(chains: list, ways: dict):
     assert {way: answer for way, answer in found.items() if way != "eth1"} == ways
 
 
-INSIDE, OUTSIDE = exposure.network("192.168.1.0/24", 4), exposure.complement(exposure.network("192.168.1.0/24", 4), 1 << 32)
+INSIDE = exposure.network("192.168.1.0/24", 4)
+OUTSIDE = exposure.complement(INSIDE, 1 << 32)
 
 
 @pytest.mark.parametrize(("chains", "open_", "perhaps"), [
@@ -108,6 +109,53 @@ INSIDE, OUTSIDE = exposure.network("192.168.1.0/24", 4), exposure.complement(exp
 ], ids=["one", "two", "unnamed drop", "unnamed accept", "oifname", "mark"])
 def test_chains_on_the_way_out(chains: list, open_: list, perhaps: list):
     assert who(capture(nft=nft(*chains)))["eth0"] == (exposure.networks(open_, 4), exposure.networks(perhaps, 4))
+
+
+# -- what whoever connects may choose
+
+SPORT = [match({"payload": {"protocol": "tcp", "field": "sport"}}, 53)]
+ODD_SPORT = [match({"&": [{"payload": {"protocol": "tcp", "field": "sport"}}, 1]}, 1),
+             match({"payload": {"protocol": "tcp", "field": "sport"}}, 1001, ">")]
+NOT_EXTENDED = [match({"payload": {"protocol": "ip6", "field": "nexthdr"}}, "tcp"), *DROP]
+SYN = [match({"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, "syn"]}, "syn")]
+ESTABLISHED = [match({"ct": {"key": "state"}}, "established", "in")]
+TRACKED = [match({"ct": {"key": "state"}}, "invalid", "in"), *DROP]
+
+
+@pytest.mark.parametrize(("chains", "family", "answer"), [
+    # An extension header hides the protocol from one rule; another wants a source port, or a mark of the first chain.
+    ([chain("ip6", "prerouting", NOT_EXTENDED), chain("ip6", "input", ACCEPT)], 6, "perhaps"),
+    ([chain("ip6", "prerouting", NOT_EXTENDED), chain("ip6", "input", SPORT + ACCEPT, policy="drop")], 6, "perhaps"),
+    ([chain("ip6", "prerouting", NOT_EXTENDED, SET_MARK), chain("ip6", "input", MARK + ACCEPT, policy="drop")], 6,
+     "perhaps"),
+    # A fragment may be too short for the flags. Connection tracking puts fragments together, of a version of IP that
+    # some rule wants it for.
+    ([chain("ip", "prerouting", SYN + DROP)], 4, "perhaps"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("ip", "input", TRACKED)], 4, "closed"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("inet", "input", TRACKED)], 4, "closed"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("ip6", "input", TRACKED)], 4, "perhaps"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("ip", "prerouting", ACCEPT, type="nat", prio=-100)], 4, "closed"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("ip", "input", MARK + DROP)], 4, "perhaps"),
+    # Of the source ports, the one that all rules let in.
+    ([chain("ip", "input", SPORT + ACCEPT, policy="drop")], 4, "open"),
+    ([chain("ip", "input", ODD_SPORT + ACCEPT, policy="drop")], 4, "perhaps"),
+    ([chain("ip", "output", [match(DPORT, 53), *ACCEPT], policy="drop")], 4, "open"),
+    ([chain("ip", "output", [match(DPORT, 53), *ACCEPT], policy="drop"), chain("ip", "input", SPORT + DROP)], 4,
+     "closed"),
+], ids=["header", "header and port", "header and mark", "fragment", "tracked", "tracked by inet", "tracked by ip6",
+        "tracked by nat", "only marks", "port", "masked port", "port of the answer", "port of neither"])
+def test_what_whoever_connects_may_choose(chains: list, family: int, answer: str):
+    found = who(capture(nft=nft(*chains), sockets=sockets("*:8002").replace("users", "v6only:0 users")), family)["eth0"]
+    every = ["::/0"] if family == 6 else ALL
+    assert found == {"open": (every, []), "closed": ([], []), "perhaps": ([], every)}[answer]
+
+
+def test_an_answer_that_is_not_tracked_is_in_doubt():
+    """Connection tracking has no state of it that is sure, whatever it has of the answers of another port."""
+    untracked = chain("inet", "prerouting", [match(DPORT, 8002), {"notrack": None}], prio=-300)
+    established = chain("inet", "output", ESTABLISHED + ACCEPT, policy="drop")
+    found = capture((22, 8002), nft=nft(untracked, established))
+    assert (who(found, port=22)["eth0"], who(found)["eth0"]) == (OPEN, PERHAPS)
 
 
 # -- routes

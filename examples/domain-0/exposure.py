@@ -627,8 +627,10 @@ class Base:
                if isinstance(item, Ready) for cond in item.peers for numbers in [cond.whole()] if numbers is not None}
         #: Sets of very many addresses: who is in them, and who is not, goes through the rules as one.
         self.big = sorted((numbers for numbers in big.values() if len(numbers) > BIG), key=len)[-MOST_BIG:]
-        self.fields = [field for field in moving if field not in STATE and field != self.peer]
-        self.walks, self.blocks, self.cut = {}, {}, None
+        self.fields = [field for field in moving if field not in STATE and field != self.peer] + ["connection"]
+        #: All that may decide about a walk: each is kept by these, and those by which rules answer alike are one.
+        self.decisive = sorted({field for cond in leads for field in cond.fields}.union(self.fields))
+        self.walks, self.alike, self.blocks, self.cut = {}, {}, {}, None
 
     def regions(self, end):
         """[(set of addresses, {big set: whether they are in it})], which together are all addresses."""
@@ -644,14 +646,21 @@ class Base:
 
     def walk(self, values):
         """The walk of packets with these values."""
-        answers = tuple(cond.evaluate(values) for cond in self.leads)
-        key = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
-               tuple(value.why if isinstance(value, Doubt) else value
-                     for value in [values[field] for field in self.fields]),
-               values["family"], values["end"], values["tracking"])
+        key = self.told(values, self.decisive)
         if key not in self.walks:
-            self.walks[key] = Walk(self, values, dict(zip(self.leads, answers)))
+            answers = tuple(cond.evaluate(values) for cond in self.leads)
+            alike = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
+                     self.told(values, self.fields))
+            if alike not in self.alike:
+                self.alike[alike] = Walk(self, values, dict(zip(self.leads, answers)))
+            self.walks[key] = self.alike[alike]
         return self.walks[key]
+
+    @staticmethod
+    def told(values, fields):
+        """Some values, and those that always decide, as a key."""
+        some = [values[name] for name in fields] + [values["family"], values["end"], values["tracking"]]
+        return tuple(value.why if isinstance(value, Doubt) else value for value in some)
 
 
 def conditions(steps):
@@ -2338,43 +2347,43 @@ class Filter:
         self.at_device = any(base.chain.hook == "ingress" for base in self.bases)
         #: Whether packets by one port of a bridge may meet other rules than those by another.
         self.by_port = self.at_device or any(base.chain.family == "bridge" for base in self.bases)
-        self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat"
-                           for base in self.bases)
         #: (base chain, rule, where to) of all that sends a packet to another address or port.
         self.translations = [(base, rule, step[2]) for base in self.bases if base.chain.hook == "prerouting"
                              for chain in base.order for rule in chain.rules for step in rule.others
                              if step[0] == "any" and len(step) > 2]
         self.passages = {}
-        self.choices = {way: self.chosen(way) for way in ("in", "out")}
+        self.choices = {"in": self.chosen()}
 
-    def chosen(self, way):
+    def chosen(self):
         """What a peer may choose that rules ask for: of its ports and flags, one for each that rules tell apart."""
-        field = "sport" if way == "in" else "dport"
-        bounds = {1, PORTS}
-        asked = []
+        asked = {"sport": [], "flags": []}
         for base in self.bases:
-            if base.way != way:
-                continue
+            # An answer goes to the port that the packet came from, and its flags are not the peer's choice.
+            names = {"sport": "sport", "flags": "flags"} if base.way == "in" else {"dport": "sport"}
             for cond in base.asked:
-                for at, each in enumerate(cond.fields):
-                    if each == field:
-                        bounds.update(bound for element in cond.elements for bound in element[at].numbers)
-                    elif each == "flags":
-                        asked += [element[at] for element in cond.elements]
+                for at, field in enumerate(cond.fields):
+                    if field in names:
+                        asked[names[field]] += [element[at] for element in cond.elements]
+        bounds = {1}.union(bound for test in asked["sport"] for bound in test.numbers)
         ports = [bound for bound in sorted(bounds) if 1 <= bound < PORTS]
         flags = {}
-        for extra in itertools.product(*((0, bit) for bit in FREE_FLAGS)) if way == "in" else ():
+        for extra in itertools.product(*((0, bit) for bit in FREE_FLAGS)):
             value = 2 + sum(extra)
-            flags.setdefault(tuple(test.holds(value) for test in asked), value)
-        if len(ports) * len(flags or [1]) > 4096:
-            ports = [Doubt("many source ports that rules tell apart")]
-        return [(port, value) for port in ports for value in flags.values() or [18]]
+            flags.setdefault(tuple(test.holds(value) for test in asked["flags"]), value)
+        if len(ports) * len(flags) > 1024 or any(test.mask is not None for test in asked["sport"]):
+            ports = [Doubt("source ports that rules tell apart")]
+        return [(port, value) for port in ports for value in flags.values()]
 
     def hook(self, family, name):
         """The base chains at a hook, in the order in which they are asked."""
         wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",),
                   "netdev": ("netdev", "inet")}[family]
         return [base for base in self.bases if base.chain.hook == name and base.chain.family in wanted]
+
+    def tracked(self, family):
+        """Whether connection tracking sees the packets of a version of IP, which it does where a rule needs it."""
+        return any(base.chain.kind == "nat" or not STATE.isdisjoint(base.reads - {"mark"})
+                   for name in ("prerouting", "input", "output", "postrouting") for base in self.hook(family, name))
 
     def stages(self, family, names, values):
         """What packets with these values meet at some hooks."""
@@ -2503,9 +2512,9 @@ class Judge:
         plain = [self.way(family, interface, bridge_port, number, port, sport, flags)
                  for sport, flags in self.filter.choices["in"]]
         answer = either(plain, END[family])
-        sport, flags = self.filter.choices["in"][0]
         for name, early, late in self.tricks(family, bridge_port):
-            other = self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
+            other = either([self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
+                            for sport, flags in self.filter.choices["in"]], END[family])
             more = without(union(other.open, other.perhaps), union(answer.open, answer.perhaps), END[family])
             if more:
                 answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [name],
@@ -2523,7 +2532,7 @@ class Judge:
             yield "a packet with a VLAN tag", {"ethertype": Doubt("a VLAN tag")}, {}
         if "flags" in rules.reads:
             # Connection tracking puts fragments together first, and the way to a socket does so at the latest.
-            yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked else {"flags": BREAK}
+            yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked(family) else {"flags": BREAK}
         if family == 6 and "nexthdr" in rules.reads:
             yield "a packet with extension headers", {"nexthdr": 60}, {"nexthdr": 60}
 
@@ -2590,7 +2599,7 @@ class Judge:
         rules, routes, end = self.filter, self.host.routes[family], END[family]
         if not any(base.way == "out" for base in rules.bases):
             return routes.back(None)
-        untracked = any(not state[2] for _, state in walks)
+        untracked = any(not behind[2] for walk, state in walks for behind in walk.summary(state)[0])
         marked = any(base.effects for base in rules.bases)
         found, whys = {}, []
         for device in routes.devices():
