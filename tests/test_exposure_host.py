@@ -173,3 +173,74 @@ UNNUMBERED = {"addresses": captures.NODE["addresses"].replace("3: eth1    inet 1
 ], ids=["none", "strict", "loose", "none, no address", "strict, no address", "loose, no address", "loose, no route"])
 def test_the_reverse_path_check(mode: int, files: dict[str, str], by_eth1: list):
     assert who(capture(settings=SETTINGS.format(mode), **files))["eth1"] == (by_eth1, [])
+
+
+MANY_WAYS = ("default proto static \\\tnexthop via 203.0.113.1 dev eth0 weight 1 "
+             "\\\tnexthop via 192.168.1.2 dev eth1 weight 1 \n")
+ETH0, ETH1 = "default via 203.0.113.1 dev eth0", "default via 192.168.1.2 dev eth1"
+LOCAL = "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n"
+
+
+@pytest.mark.parametrize(("routes", "rules", "by_eth0", "by_eth1"), [
+    (f"{ETH0}\n10.0.0.0/8 dev eth1\n", LOCAL, "not 10", "10"),
+    (f"10.0.0.0/8 dev eth1\n{ETH0}\n10.0.0.0/9 dev eth0\n10.128.0.0/9 dev eth0\n", LOCAL, "all", "none"),
+    (f"{ETH0} metric 100\n{ETH1} metric 200\n", LOCAL, "all", "none"),
+    (f"{ETH0} metric 100\n{ETH1}\n", LOCAL, "none", "all"),
+    (MANY_WAYS, LOCAL, "all", "all"),
+    (f"{ETH0}\nunreachable 10.0.0.0/8 metric 4294967295\n", LOCAL, "not 10", "none"),
+    (f"unicast {ETH0}\nblackhole 10.0.0.0/8\n", LOCAL, "not 10", "none"),
+    (f"{ETH0}\nlocal 10.0.0.0/8 dev eth1 table main\nbroadcast 10.0.0.255 dev eth1 table local\n", LOCAL, "all",
+     "none"),
+    (f"{ETH0}\n10.0.0.0/8 dev eth1 table local\n", LOCAL, "all", "none"),
+    # By rules, or by more than the address: it cannot be told.
+    (f"{ETH0}\n{ETH1} table 100\n", LOCAL + "100:\tfrom all fwmark 0x1 lookup 100\n", "perhaps", "perhaps"),
+    (f"{ETH0}\n", LOCAL + "100:\tfrom all fwmark 0x1 lookup 100\n", "perhaps", "perhaps"),
+    (f"{ETH0}\n{ETH1} table 100\n", LOCAL, "perhaps", "perhaps"),
+    (f"{ETH0}\n{ETH1} table default\n", LOCAL + "32767:\tfrom all lookup default\n", "perhaps", "perhaps"),
+    (f"{ETH0}\n10.0.0.0/8 tos 0x10 dev eth1\n", LOCAL, "perhaps", "perhaps"),
+], ids=["smaller", "covered", "metric", "no metric", "several ways", "unreachable", "blackhole", "local", "local table",
+        "rule and table", "rule", "table", "default table", "tos"])
+def test_which_way_an_answer_goes(routes: str, rules: str, by_eth0: str, by_eth1: str):
+    """As a strict check of the reverse path sees it."""
+    ten = exposure.network("10.0.0.0/8", 4)
+    answers = {"all": OPEN, "none": CLOSED, "perhaps": PERHAPS, "10": (exposure.networks(ten, 4), []),
+               "not 10": (exposure.networks(exposure.complement(ten, 1 << 32), 4), [])}
+    found = capture(routes4=routes, rules4=rules, settings=SETTINGS.format(1))
+    assert who(found) == {"eth0": answers[by_eth0], "eth1": answers[by_eth1]}
+
+
+def out_by(device: str, family: str = "ip") -> str:
+    """Rules that let answers out by one device only."""
+    return nft(chain(family, "output", [match({"meta": {"key": "oifname"}}, device), *ACCEPT], policy="drop"))
+
+
+@pytest.mark.parametrize(("routes", "device", "answer"), [
+    (f"{ETH0}\n", "eth0", OPEN), (f"{ETH0}\n", "eth1", CLOSED), (MANY_WAYS, "eth1", PERHAPS), (MANY_WAYS, "*", OPEN),
+    (f"{ETH0}\n{ETH1} table 100\n", "eth1", PERHAPS), (f"{ETH0}\n{ETH1} table 100\n", "*", OPEN),
+    (f"{ETH0}\n{ETH1} table 100\n", "eth2", CLOSED),
+], ids=["one", "other", "one of several", "all of several", "one by rules", "all by rules", "none by rules"])
+def test_an_answer_passes_the_rules_of_its_way(routes: str, device: str, answer: tuple):
+    """Which of several ways it takes, the kernel draws by the addresses."""
+    assert who(capture(routes4=routes, nft=out_by(device)))["eth0"] == answer
+
+
+def test_an_answer_to_a_link_local_address_leaves_by_where_the_packet_came_in():
+    found = capture(nft=out_by("eth0", "ip6"), sockets=sockets("[::]:8002"))
+    found["addresses"] += "3: eth1    inet6 2001:db8:1::1/64 scope global \n"
+    found["routes6"] += "fe80::/64 dev eth0 metric 256\nfe80::/64 dev eth1 metric 256\n"
+    report = exposure.Report(found, exposure.Allowed([]))
+    near = {row.interface: exposure.contains(row.answer.open, exposure.address("fe80::1", 6)) for row in report.rows}
+    assert near == {"eth0": True, "eth1": False}
+
+
+@pytest.mark.parametrize(("route", "meant", "answer"), [
+    ("", "192.0.3.7", CLOSED), ("192.0.3.7", "192.0.3.7", OPEN), ("192.0.3.0/24", "192.0.3.7", PERHAPS),
+    ("192.0.3.0/24", None, OPEN),
+])
+def test_addresses_that_are_the_hosts_own_by_a_route(route: str, meant: str | None, answer: tuple):
+    """AnyIP: a socket for all addresses is reached at each of them."""
+    there = [match({"payload": {"protocol": "ip", "field": "daddr"}}, meant)] if meant else []
+    found = capture(nft=nft(chain("ip", "input", there + ACCEPT, policy="drop")))
+    if route:
+        found["routes4"] += f"local {route} dev lo table local scope host\n"
+    assert who(found)["eth0"] == answer

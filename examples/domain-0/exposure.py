@@ -2143,8 +2143,19 @@ class Host:
             self.sockets = sockets(found["sockets"])
         except (ValueError, IndexError, KeyError) as error:
             raise BadInput("the capture cannot be read: %s" % show(error, 100)) from None
-        self.local = {family: sorted({number for each in self.interfaces.values() for number in each.addresses[family]})
-                      for family in (4, 6)}
+        #: The addresses at which packets of others are taken in; of a whole network that is this host's own (`ip route
+        #: add local`) there is a Doubt. And the set of them all.
+        self.local, self.own = {}, {}
+        for family in (4, 6):
+            numbers = {number for each in self.interfaces.values() for number in each.addresses[family]}
+            wide = []
+            for begin, end in self.routes[family].locals:
+                if end - begin == 1:
+                    numbers.add(begin)
+                elif family == 6 or begin >> 24 != 127:
+                    wide.append(Doubt("an address of a network that is this host's own"))
+            self.local[family] = sorted(numbers) + wide[:1]
+            self.own[family] = union(*([number, number + 1] for number in numbers), *self.routes[family].locals)
 
     def read_links(self, text):
         """`ip -o -d link`"""
@@ -2198,8 +2209,8 @@ class Routes:
 
     def __init__(self, text, rules, family):
         self.family = family
-        found = {}
-        tables = set()
+        found, self.locals = {}, []
+        tables, only = set(), None
         for line in text.splitlines():
             words = line.replace("\\", " ").split()
             if not words:
@@ -2207,17 +2218,21 @@ class Routes:
             kind = words.pop(0) if words[0] in ("unicast", "local", "broadcast", "multicast", "anycast", "unreachable",
                                                 "blackhole", "prohibit", "throw", "nat") else "unicast"
             table = words[words.index("table") + 1] if "table" in words else "main"
+            where = [0, END[family]] if words[0] == "default" else network(words[0], family)
+            if kind == "local":
+                self.locals.append(where)
             if kind in ("local", "broadcast", "multicast", "anycast") or table == "local":
                 continue
             tables.add(table)
-            where = [0, END[family]] if words[0] == "default" else network(words[0], family)
+            if "tos" in words or "from" in words:
+                only = "a route for some packets only"
             metric = int(words[words.index("metric") + 1]) if "metric" in words else 0
             devices = {word for before, word in zip(words, words[1:]) if before == "dev" and kind == "unicast"}
             found.setdefault(tuple(where), []).append((metric, devices))
         # Others than the three of every host: by source, by mark, ...: not told from the tables alone.
         plain = {"0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default"}
         extra = [" ".join(line.split()) for line in rules.splitlines() if line.strip()]
-        self.policy = "routing by rules (ip rule)" if set(extra) - plain or tables - {"main", "default"} else None
+        self.policy = "routing by rules (ip rule)" if set(extra) - plain or tables - {"main"} else only
         self.paint(found)
         self.kept = {}
 
@@ -2499,6 +2514,8 @@ class Judge:
 
     def reachable(self, family, interface, number):
         """Whether packets to this address of the host come in by an interface at all."""
+        if isinstance(number, Doubt):
+            return True
         if family == 4:
             return number >> 24 != 127 or bool(max(self.host.setting("ipv4", name, "route_localnet")
                                                    for name in ("all", interface.name)))
@@ -2650,7 +2667,7 @@ class Judge:
         """Whether a translation may end at this port of this host."""
         where, ports = to
         try:
-            if where and address(where, family) not in self.host.local[family] and not where.startswith("127."):
+            if where and not contains(self.host.own[family], address(where, family)) and not where.startswith("127."):
                 return False
         except ValueError:
             return False
