@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, match, sockets
+from tests.captures import DPORT, SADDR, capture, legacy, match, sockets
 from tests.lab import topology
 
 sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
@@ -49,11 +49,82 @@ def nft(*chains: list[dict]) -> str:
 def who(found: dict[str, str], family: int = 4, port: int = 8002) -> dict[str, tuple[list, list]]:
     """By each way in: who gets to a port, and who perhaps."""
     rows = exposure.Report(found, exposure.Allowed([])).rows
+    for row in rows:
+        for flat in (row.answer.open, row.answer.perhaps):
+            assert flat == sorted(set(flat)), "a set has no empty part"
     return {row.interface: (exposure.networks(row.answer.open, family), exposure.networks(row.answer.perhaps, family))
             for row in rows if (row.port, row.family) == (port, family)}
 
 
 OPEN, CLOSED, PERHAPS = (ALL, []), ([], []), ([], ALL)
+
+
+# -- interfaces and sockets
+
+LINKS = {
+    "as it is": ("", [4, 6]),
+    "down": ("<BROADCAST,MULTICAST> mtu 1500 state DOWN", []),
+    "no carrier": ("<NO-CARRIER,BROADCAST,UP> mtu 1500 state DOWN", [4, 6]),
+    "loopback": ("<LOOPBACK,UP,LOWER_UP> mtu 65536 state UNKNOWN", []),
+    "part of a bond": ("<BROADCAST,SLAVE,UP> mtu 1500 master bond0 state UP\\    bond_slave state ACTIVE", []),
+    "part of a bridge": ("<BROADCAST,UP> mtu 1500 master xenbr0 state UP\\    bridge_slave state forwarding", []),
+    "part of a VRF": ("<BROADCAST,UP> mtu 1500 master red state UP\\    vrf_slave table 10", [4, 6]),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_by_which_interfaces_packets_come(name: str):
+    text, families = LINKS[name]
+    found = capture(sockets=sockets("*:8002").replace("users", "v6only:0 users"))
+    if text:
+        found["links"] = found["links"].replace("eth1: <BROADCAST,UP,LOWER_UP> mtu 1500", f"eth1@if7: {text}")
+    assert [family for family in (4, 6) if "eth1" in who(found, family)] == families
+    assert "eth0" in who(found) and "eth0" in who(found, 6)
+
+
+def test_an_interface_without_ipv6():
+    found = capture(sockets=sockets("*:8002").replace("users", "v6only:0 users"))
+    found["settings"] += "ipv6 eth0 disable_ipv6 1\nipv6 eth1 disable_ipv6 0\n"
+    assert set(who(found)) == {"eth0", "eth1"} and set(who(found, 6)) == {"eth1"}
+
+
+@pytest.mark.parametrize(("by_eth0", "place", "reached"), [
+    ("fe80::1/64 scope link", "[::]:8002", {"eth0"}), ("fe80::1/64 scope link", "[fe80::1]:8002", {"eth0"}),
+    ("fe80::1/64 scope link", "[fe80::1]%eth0:8002", {"eth0"}), ("fe80::1/64 scope link", "[fe80::1]%eth1:8002", set()),
+    ("2001:db8::1/64 scope global", "[2001:db8::1]:8002", {"eth0", "eth1"}),
+    ("2001:db8::1/64 scope global", "[::1]:8002", set()),
+    ("2001:db8::1/64 scope global", "[::2]:8002", {"eth0", "eth1"}),
+])
+def test_which_addresses_are_reached_by_which_interface(by_eth0: str, place: str, reached: set):
+    """A link-local one by its own alone; that of the loopback interface by none."""
+    found = capture(addresses=f"1: lo    inet6 ::1/128 scope host \n2: eth0    inet6 {by_eth0} \n",
+                    sockets=sockets(place).replace("users", "v6only:1 users"))
+    assert set(who(found, 6)) == reached
+
+
+@pytest.mark.parametrize(("line", "listens", "families"), [
+    ("0.0.0.0:22      0.0.0.0:*", "0.0.0.0", (4,)),
+    ("*:22    *:*    ino:1 sk:1 cgroup:/ v6only:0 <->", "*", (4, 6)),
+    ("[::]:22   [::]:*    ino:1 sk:1 cgroup:/ v6only:1 <->", "::", (6,)),
+    ("0.0.0.0%eth0:22      0.0.0.0:*", "0.0.0.0%eth0", (4,)),
+    ("*%eth0:22      *:*   ino:1 v6only:0", "*%eth0", (4, 6)),
+    ("[::]%eth0:22      [::]:*   ino:1 v6only:1", "::%eth0", (6,)),
+    ("[fe80::1]%eth0:22      [::]:*   v6only:1", "fe80::1%eth0", (6,)),
+    ("192.0.2.1:22      0.0.0.0:*", "192.0.2.1", (4,)),
+    ("[2001:db8::1]:22      *:*   v6only:0", "2001:db8::1", (6,)),
+    ("[::ffff:192.0.2.1]:22      *:*   v6only:0", "192.0.2.1", (4,)),
+    ("[::ffff:c000:201:0]:22      *:*   v6only:0", "::ffff:c000:201:0", (6,)),
+    ("[2001:db8::192.0.2.1]:22      *:*   v6only:0", "2001:db8::c000:201", (6,)),
+    # Before iproute2 4.16, and before the kernel told of v6only.
+    ("*:22    *:*", "0.0.0.0", (4,)),
+    (":::22   :::*", "*", (4, 6)),
+    (":::22   :::*    ino:1 sk:1 v6only:1", "::", (6,)),
+    ("::1:22   :::*", "::1", (6,)),
+    ("fe80::1%eth0:22   :::*", "fe80::1%eth0", (6,)),
+])
+def test_a_socket_is_what_ss_says(line: str, listens: str, families: tuple):
+    socket, = exposure.sockets(f"State Recv-Q\nLISTEN 0 128 {line}\n\n")
+    assert (exposure.listens(socket), socket.families, socket.port) == (listens, families, 22)
 
 
 # -- chains at devices
@@ -185,7 +256,7 @@ LOCAL = "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n"
     (f"{ETH0}\n10.0.0.0/8 dev eth1\n", LOCAL, "not 10", "10"),
     (f"10.0.0.0/8 dev eth1\n{ETH0}\n10.0.0.0/9 dev eth0\n10.128.0.0/9 dev eth0\n", LOCAL, "all", "none"),
     (f"{ETH0} metric 100\n{ETH1} metric 200\n", LOCAL, "all", "none"),
-    (f"{ETH0} metric 100\n{ETH1}\n", LOCAL, "none", "all"),
+    (f"{ETH0} metric 1\n{ETH1}\n", LOCAL, "none", "all"),
     (MANY_WAYS, LOCAL, "all", "all"),
     (f"{ETH0}\nunreachable 10.0.0.0/8 metric 4294967295\n", LOCAL, "not 10", "none"),
     (f"unicast {ETH0}\nblackhole 10.0.0.0/8\n", LOCAL, "not 10", "none"),
@@ -224,13 +295,19 @@ def test_an_answer_passes_the_rules_of_its_way(routes: str, device: str, answer:
     assert who(capture(routes4=routes, nft=out_by(device)))["eth0"] == answer
 
 
-def test_an_answer_to_a_link_local_address_leaves_by_where_the_packet_came_in():
+def test_the_way_of_an_answer_over_ipv6():
+    """To a link-local address it is by where the packet came in, to others by the least metric."""
     found = capture(nft=out_by("eth0", "ip6"), sockets=sockets("[::]:8002"))
     found["addresses"] += "3: eth1    inet6 2001:db8:1::1/64 scope global \n"
-    found["routes6"] += "fe80::/64 dev eth0 metric 256\nfe80::/64 dev eth1 metric 256\n"
-    report = exposure.Report(found, exposure.Allowed([]))
-    near = {row.interface: exposure.contains(row.answer.open, exposure.address("fe80::1", 6)) for row in report.rows}
-    assert near == {"eth0": True, "eth1": False}
+    found["routes6"] = ("fe80::/64 dev eth0 metric 256 pref medium\nfe80::/64 dev eth1 metric 1024 pref medium\n"
+                        "2001:db8:a::/48 via fe80::a dev eth0 metric 100 pref medium\n"
+                        "2001:db8:a::/48 via fe80::b dev eth1 metric 1024 pref medium\n"
+                        "2001:db8:b::/48 via fe80::a dev eth0 metric 1024 pref medium\n"
+                        "2001:db8:b::/48 via fe80::b dev eth1 metric 100 pref medium\n")
+    near, far = ["fe80::/64"], ["2001:db8:a::/48"]
+    assert who(found, 6) == {"eth0": (far + near, []), "eth1": (far, [])}
+    assert who(found | {"routes6": "default from 2001:db8:2::/64 via fe80::a dev eth0 metric 1 pref medium\n",
+                        "nft.json": out_by("eth9", "ip6")}, 6)["eth0"] == CLOSED
 
 
 @pytest.mark.parametrize(("route", "meant", "answer"), [
@@ -244,3 +321,40 @@ def test_addresses_that_are_the_hosts_own_by_a_route(route: str, meant: str | No
     if route:
         found["routes4"] += f"local {route} dev lo table local scope host\n"
     assert who(found)["eth0"] == answer
+
+
+# -- translations
+
+NO_WAY = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 8002 -j DROP\nCOMMIT\n"
+NAT = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {}-p tcp -m tcp --dport 80 -j {}\nCOMMIT\n"
+
+
+@pytest.mark.parametrize(("condition", "target", "perhaps"), [
+    ("", "REDIRECT --to-ports 8002", ALL), ("", "REDIRECT --to-ports 8003", []),
+    ("", "DNAT --to-destination 203.0.113.11:8002", ALL), ("", "DNAT --to-destination 203.0.113.11", ALL),
+    ("", "DNAT --to-destination 203.0.113.12:8002", []), ("", "DNAT --to-destination 127.0.0.2:8002", ALL),
+    ("", "DNAT --to-destination 203.0.113.2-203.0.113.99:8002", ALL),
+    ("", "DNAT --to-destination [2001:db8::1]:8002", []),
+    ("-s 10.0.0.0/8 ", "REDIRECT --to-ports 8002", ["10.0.0.0/8"]),
+    ("! -s 10.0.0.0/8 ", "REDIRECT --to-ports 8002", ALL),
+    ("-s 10.0.0.0/8 ", "MARK --set-xmark 0x1/0xffffffff", []),
+])
+def test_who_may_be_led_to_a_port_from_another(condition: str, target: str, perhaps: list):
+    """What a translation makes of a packet is not followed; it is in doubt where it may end here."""
+    assert who(capture(legacy=NO_WAY + NAT.format(condition, target)))["eth0"] == ([], perhaps)
+
+
+def test_a_translation_is_of_its_version_of_ip():
+    six = NAT.format("", "REDIRECT --to-ports 8002")
+    assert who(capture(legacy=NO_WAY, legacy6=six))["eth0"] == CLOSED
+    assert who(capture(legacy=NO_WAY, nft=nft(chain("inet", "prerouting", [{"redirect": {"port": 8002}}]))))[
+        "eth0"] == PERHAPS
+
+
+def test_who_is_led_to_a_port_meets_the_rules_for_what_comes_in():
+    for answer, rules in ((PERHAPS, legacy("-A INPUT -p tcp -m tcp --dport 8002 -j ACCEPT", policy="DROP")),
+                          (CLOSED, legacy("-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT", policy="DROP")),
+                          (CLOSED, legacy("-A INPUT -p tcp -m conntrack --ctstate UNTRACKED -j ACCEPT", policy="DROP")),
+                          (PERHAPS, legacy("-A INPUT -p tcp -m mark --mark 0x7 -j ACCEPT", policy="DROP"))):
+        found = capture(legacy=NO_WAY + NAT.format("", "REDIRECT --to-ports 8002") + rules)
+        assert who(found)["eth0"] == answer

@@ -1456,12 +1456,22 @@ def translation(options):
 
     >>> translation(["--to-destination", "192.0.2.1:80-81"]), translation(["--to-ports", "8080"]), translation([])
     (('192.0.2.1', [80, 82]), (None, [8080, 8081]), (None, None))
+    >>> for to in "192.0.2.1-192.0.2.9:80 :80 2001:db8::1 [2001:db8::1]:80 2001:db8::1-2001:db8::9".split():
+    ...     print(translation(["--to-destination", to]))
+    (None, [80, 81])
+    (None, [80, 81])
+    ('2001:db8::1', None)
+    ('2001:db8::1', [80, 81])
+    (None, None)
     """
     where, ports = None, None
     if options[:1] in (["--to-ports"], ["--on-port"]):
         ports = options[1]
     elif options[:1] == ["--to-destination"]:
-        where, _, ports = re.match(r"\[?([0-9.]*|[0-9a-fA-F:]*)(-[^:\]]*)?\]?(?::(.*))?\Z", options[1]).groups()
+        where, _, ports = options[1].partition("]:" if "]" in options[1] else ":")
+        if ":" in ports:  # IPv6, without a port
+            where, ports = options[1], None
+        where = None if "-" in where else where.strip("[]")  # of several addresses, any may be this host's
     return where or None, port_numbers(ports.split("/")[0].replace("-", ":")) if ports else None
 
 
@@ -2174,7 +2184,7 @@ class Host:
         """`ip -o address`"""
         for line in text.splitlines():
             words = line.split()
-            if len(words) > 3 and words[2] in ("inet", "inet6"):
+            if words[2] in ("inet", "inet6"):
                 family = 4 if words[2] == "inet" else 6
                 self.interfaces[words[1].partition("@")[0]].addresses[family].append(
                     address(words[3].partition("/")[0], family))
