@@ -57,6 +57,8 @@ def who(found: dict[str, str], family: int = 4, port: int = 8002) -> dict[str, t
 
 
 OPEN, CLOSED, PERHAPS = (ALL, []), ([], []), ([], ALL)
+NEW = [match({"ct": {"key": "state"}}, "new", "in")]
+IIF_ETH0 = [match({"meta": {"key": "iifname"}}, "eth0")]
 
 
 # -- interfaces and sockets
@@ -141,9 +143,13 @@ def test_a_socket_is_what_ss_says(line: str, listens: str, families: tuple):
     ([chain("netdev", "ingress", SET_MARK), chain("inet", "input", MARK + ACCEPT, policy="drop")], PERHAPS, PERHAPS),
     ([chain("netdev", "ingress", SET_MARK, dev="eth0", prio=-1), chain("netdev", "ingress", MARK + DROP, dev="eth0")],
      CLOSED, OPEN),
+    ([chain("netdev", "ingress", SET_MARK), chain("inet", "input", NEW + ACCEPT, policy="drop")], OPEN, OPEN),
+    ([chain("netdev", "ingress", IIF_ETH0 + DROP, dev=["eth0", "eth1"])], CLOSED, OPEN),
+    ([chain("netdev", "ingress", IIF_ETH0 + DROP)], PERHAPS, PERHAPS),
     # A netdev chain has a protocol family of its own, and not that of the packet.
     ([chain("netdev", "ingress", [match({"meta": {"key": "nfproto"}}, "ipv4"), *DROP], dev="eth0")], PERHAPS, OPEN),
-], ids=["one", "two", "inet", "unnamed drop", "unnamed accept", "mark", "unnamed mark", "mark between", "nfproto"])
+], ids=["one", "two", "inet", "unnamed drop", "unnamed accept", "mark", "unnamed mark", "mark between",
+        "unnamed mark and state", "iifname", "unnamed iifname", "nfproto"])
 def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
     """Not every nft names the devices of a chain in its JSON: 1.0.6 does not."""
     assert who(capture(nft=nft(*chains))) == {"eth0": by_eth0, "eth1": by_eth1}
@@ -157,9 +163,12 @@ def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
     ([chain("bridge", "input", [match({"meta": {"key": "iifname"}}, "vif1.0"), *DROP])],
      {"xenbr0 by eth0": OPEN, "xenbr0 by vif1.0": CLOSED}),
     ([chain("bridge", "forward", DROP)], {"xenbr0": OPEN}),
+    # A packet that has a VLAN tag is not one of IPv4 to them.
+    ([chain("bridge", "input", [match({"payload": {"protocol": "ether", "field": "type"}}, "ip"), *DROP])],
+     {"xenbr0": PERHAPS}),
     ([chain("bridge", "input", [match({"meta": {"key": "iifname"}}, "vif1.0"), *SET_MARK]),
       chain("inet", "input", MARK + ACCEPT, policy="drop")], {"xenbr0 by eth0": CLOSED, "xenbr0 by vif1.0": OPEN}),
-], ids=["none", "device of a port", "device of the bridge", "prerouting", "input", "forward", "mark"])
+], ids=["none", "device of a port", "device of the bridge", "prerouting", "input", "forward", "VLAN tag", "mark"])
 def test_chains_at_a_bridge(chains: list, ways: dict):
     """A packet comes by a port that is up; where the rules do not tell the ports apart, there is one answer."""
     found = who(capture(nft=nft(*chains), **BRIDGE))
@@ -207,6 +216,14 @@ TRACKED = [match({"ct": {"key": "state"}}, "invalid", "in"), *DROP]
     ([chain("ip", "prerouting", SYN + DROP), chain("ip6", "input", TRACKED)], 4, "perhaps"),
     ([chain("ip", "prerouting", SYN + DROP), chain("ip", "prerouting", ACCEPT, type="nat", prio=-100)], 4, "closed"),
     ([chain("ip", "prerouting", SYN + DROP), chain("ip", "input", MARK + DROP)], 4, "perhaps"),
+    # A version of IP is no choice.
+    ([chain("inet", "input", [match({"meta": {"key": "nfproto"}}, "ipv4"), *ACCEPT], policy="drop")], 4, "open"),
+    ([chain("inet", "input", [match({"meta": {"key": "nfproto"}}, "ipv4"), *ACCEPT], policy="drop")], 6, "closed"),
+    ([chain("inet", "input", [match({"meta": {"key": "protocol"}}, "ip"), *ACCEPT], policy="drop")], 4, "open"),
+    ([chain("inet", "input", [match({"meta": {"key": "protocol"}}, "ip6"), *ACCEPT], policy="drop")], 6, "open"),
+    # An answer belongs to a connection, and to one that is in order.
+    ([chain("inet", "output", ESTABLISHED + ACCEPT, policy="drop")], 4, "open"),
+    ([chain("inet", "output", TRACKED)], 4, "open"),
     # Of the source ports, the one that all rules let in.
     ([chain("ip", "input", SPORT + ACCEPT, policy="drop")], 4, "open"),
     ([chain("ip", "input", ODD_SPORT + ACCEPT, policy="drop")], 4, "perhaps"),
@@ -214,7 +231,8 @@ TRACKED = [match({"ct": {"key": "state"}}, "invalid", "in"), *DROP]
     ([chain("ip", "output", [match(DPORT, 53), *ACCEPT], policy="drop"), chain("ip", "input", SPORT + DROP)], 4,
      "closed"),
 ], ids=["header", "header and port", "header and mark", "fragment", "tracked", "tracked by inet", "tracked by ip6",
-        "tracked by nat", "only marks", "port", "masked port", "port of the answer", "port of neither"])
+        "tracked by nat", "only marks", "nfproto 4", "nfproto 6", "protocol 4", "protocol 6", "established", "invalid",
+        "port", "masked port", "port of the answer", "port of neither"])
 def test_what_whoever_connects_may_choose(chains: list, family: int, answer: str):
     found = who(capture(nft=nft(*chains), sockets=sockets("*:8002").replace("users", "v6only:0 users")), family)["eth0"]
     every = ["::/0"] if family == 6 else ALL
@@ -358,3 +376,34 @@ def test_who_is_led_to_a_port_meets_the_rules_for_what_comes_in():
                           (PERHAPS, legacy("-A INPUT -p tcp -m mark --mark 0x7 -j ACCEPT", policy="DROP"))):
         found = capture(legacy=NO_WAY + NAT.format("", "REDIRECT --to-ports 8002") + rules)
         assert who(found)["eth0"] == answer
+
+
+def test_a_target_that_is_not_known_is_no_translation():
+    assert who(capture(legacy=NO_WAY + NAT.format("", "FROB --to-ports 8002")))["eth0"] == CLOSED
+
+
+# -- why it is in doubt
+
+QUEUE = [{"queue": {}}]
+
+
+@pytest.mark.parametrize(("files", "reasons"), [
+    ({}, []),
+    ({"nft": nft(chain("netdev", "ingress", DROP))}, ["a chain at a device that nft does not name"]),
+    ({"nft": nft(chain("netdev", "ingress", ACCEPT), chain("inet", "input", QUEUE))}, ["the statement queue"]),
+    ({"nft": nft(chain("inet", "output", QUEUE))}, ["the statement queue"]),
+    ({"nft": out_by("eth1"), "routes4": MANY_WAYS}, ["several ways to the same address"]),
+    ({"nft": out_by("eth1"), "routes4": f"{ETH0}\n{ETH1} table 100\n"}, ["routing by rules (ip rule)"]),
+    ({"nft": nft(chain("netdev", "egress", DROP, dev="eth1")), "routes4": f"{ETH0}\n"}, []),
+    ({"settings": SETTINGS.format(1), "routes4": f"{ETH0}\n{ETH1} table 100\n"}, ["routing by rules (ip rule)"]),
+    ({"legacy": NO_WAY + NAT.format("", "REDIRECT --to-ports 8002")}, ["may lead here from another port"]),
+    ({"legacy": NO_WAY + NAT.format("", "REDIRECT --to-ports 8002") + legacy(policy="DROP")}, []),
+    ({"legacy": NAT.format("", "REDIRECT --to-ports 8002")}, []),
+], ids=["no doubt", "unnamed", "not the unnamed", "way out", "several ways", "ip rule and chains", "one way", "ip rule",
+        "translation", "translation to a closed port", "translation to an open port"])
+def test_the_reasons_of_a_doubt(files: dict[str, str], reasons: list[str]):
+    report = exposure.Report(capture((8002,), host="", **files), exposure.Allowed([]))
+    row = report.rows[0]
+    assert len(row.answer.whys) == len(reasons) and bool(row.answer.perhaps) == bool(reasons), row.answer.whys
+    assert all(reason in why for reason, why in zip(reasons, row.answer.whys)), row.answer.whys
+    assert report.json()["host"] == "this host"

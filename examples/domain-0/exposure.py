@@ -806,7 +806,7 @@ class Part:
             values["ctdir"] = BREAK if not entry else int(values["way"] == "out")
             values["ctstatus"] = (BREAK if not entry else 0 if values["way"] == "in"
                                   else Doubt("the status of a connection that has been answered"))
-            if values["stage"] == "bridge":
+            if values["bridged"]:
                 values.update((field, Doubt("connection tracking on a bridge")) for field in STATE if field != "mark")
             self.stated[state] = values
         return self.stated[state]
@@ -2450,8 +2450,6 @@ def likeness(cond):
     """What is the same for conditions that are the same."""
     if isinstance(cond, Unknown):
         return cond.why
-    if not isinstance(cond, Cond):
-        return id(cond)
     return (cond.fields, cond.needs, cond.negate, tuple(
         tuple((tuple(test.numbers), test.mask) if isinstance(test, Numbers) else
               (test.names, test.beginnings) if isinstance(test, Names) else test.bits for test in element)
@@ -2493,7 +2491,11 @@ class Answer:
 
 
 def either(answers, end):
-    """The answer for whoever has the choice among several ways in."""
+    """The answer for whoever has the choice among several ways in.
+
+    >>> either([Answer(some, perhaps, [], []) for some in [[1, 3]] for perhaps in ([2, 6], [7, 8])], 9).perhaps
+    [3, 6, 7, 8]
+    """
     answers = list({(id(answer.open), bool(answer.perhaps) and id(answer.perhaps)): answer
                     for answer in answers}.values())
     if len(answers) == 1:
@@ -2553,7 +2555,7 @@ class Judge:
         """Shapes of a packet that hide from rules what they ask for: (name, values that rules meet early, those that
         they meet later)."""
         rules = self.filter
-        if bridge_port and rules.by_port or rules.at_device:
+        if bridge_port or rules.at_device:
             for tag in ("8021q", "8021ad"):
                 yield "a packet behind VLAN tags", {"family": 0, "ethertype": ETHER[tag]}, {}
             yield "a packet with a VLAN tag", {"ethertype": Doubt("a VLAN tag")}, {}
@@ -2575,7 +2577,7 @@ class Judge:
         if bridge_port:
             stages += [self.on_device("ingress", bridge_port, early)]
             stages += rules.stages("bridge", ["prerouting", "input"],
-                                   dict(early, iif=bridge_port, stage="bridge", nfproto=7))
+                                   dict(early, iif=bridge_port, bridged=True, nfproto=7))
         stages += [self.on_device("ingress", interface.name, early)]
         stages += rules.stages(family, ["prerouting"], before) + rules.stages(family, ["input"], values)
         met, walks = self.met(stages, "ingress", early, end)
@@ -2595,7 +2597,7 @@ class Judge:
     def values(self, family, way, **given):
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
-        values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
+        values = {"family": family, "end": END[family], "way": way, "bridged": False,
                   "connection": 8, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
                   "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
                   "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
@@ -2605,7 +2607,7 @@ class Judge:
     def on_device(self, hook, device, values):
         """The stage of packets at a device; that of None has the chains of which nft does not say where they are."""
         bases = [base for base in self.filter.hook("netdev", hook) if device in (base.chain.devices or (None,))]
-        return bases, dict(values, stage="netdev", nfproto=Doubt("the protocol family at a device"), **{
+        return bases, dict(values, nfproto=Doubt("the protocol family at a device"), **{
             "iif" if hook == "ingress" else "oif": device or Doubt(UNNAMED)})
 
     def met(self, stages, hook, values, end, state=NOTHING):
@@ -2613,10 +2615,11 @@ class Judge:
         sure, walks = [0, end], []
         unnamed = self.on_device(hook, None, values)
         if unnamed[0]:
-            passes, drops, walks = self.filter.passage([unnamed], end, (None, None, True))
+            marked = None, None, True
+            passes, drops, walks = self.filter.passage([unnamed], end, marked)
             sure = without(passes, drops, end)
             if any(base.effects for base in unnamed[0]):
-                state = (None, None, True)
+                state = marked
         passes, drops, some = self.filter.passage(stages, end, state)
         certain = intersection(sure, without(passes, drops, end))
         return Where(certain, without(passes, certain, end), None if sure == [0, end] else UNNAMED), walks + some
