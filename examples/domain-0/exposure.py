@@ -634,8 +634,10 @@ class Base:
                if isinstance(item, Ready) for cond in item.peers for numbers in [cond.whole()] if numbers is not None}
         #: Sets of very many addresses: who is in them, and who is not, goes through the rules as one.
         self.big = sorted((numbers for numbers in big.values() if len(numbers) > BIG), key=len)[-MOST_BIG:]
-        self.fields = [field for field in moving if field not in STATE and field != self.peer]
-        self.walks, self.blocks, self.cut = {}, {}, None
+        self.fields = [field for field in moving if field not in STATE and field != self.peer] + ["connection"]
+        #: All that may decide about a walk: each is kept by these, and those by which rules answer alike are one.
+        self.decisive = sorted({field for cond in leads for field in cond.fields}.union(self.fields))
+        self.walks, self.alike, self.blocks, self.cut = {}, {}, {}, None
 
     def regions(self, end):
         """[(set of addresses, {big set: whether they are in it})], which together are all addresses."""
@@ -651,14 +653,21 @@ class Base:
 
     def walk(self, values):
         """The walk of packets with these values."""
-        answers = tuple(cond.evaluate(values) for cond in self.leads)
-        key = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
-               tuple(value.why if isinstance(value, Doubt) else value
-                     for value in [values[field] for field in self.fields]),
-               values["family"], values["end"], values["tracking"], values["status"])
+        key = self.told(values, self.decisive)
         if key not in self.walks:
-            self.walks[key] = Walk(self, values, dict(zip(self.leads, answers)))
+            answers = tuple(cond.evaluate(values) for cond in self.leads)
+            alike = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
+                     self.told(values, self.fields))
+            if alike not in self.alike:
+                self.alike[alike] = Walk(self, values, dict(zip(self.leads, answers)))
+            self.walks[key] = self.alike[alike]
         return self.walks[key]
+
+    @staticmethod
+    def told(values, fields):
+        """Some values, and those that always decide, as a key."""
+        some = [values[name] for name in itertools.chain(fields, ("family", "end", "tracking", "status"))]
+        return tuple(value.why if isinstance(value, Doubt) else value for value in some)
 
 
 def conditions(steps):
@@ -807,7 +816,7 @@ class Part:
             values["ctdir"] = BREAK if not entry else int(values["way"] == "out")
             values["ctstatus"] = (BREAK if not entry else values["status"] if values["way"] == "in"
                                   else Doubt("the status of a connection that has been answered"))
-            if values["stage"] == "bridge":
+            if values["bridged"]:
                 values.update((field, Doubt("connection tracking on a bridge")) for field in STATE if field != "mark")
             self.stated[state] = values
         return self.stated[state]
@@ -1481,12 +1490,22 @@ def translation(options):
 
     >>> translation(["--to-destination", "192.0.2.1:80-81"]), translation(["--to-ports", "8080"]), translation([])
     (('192.0.2.1', [80, 82]), (None, [8080, 8081]), (None, None))
+    >>> for to in "192.0.2.1-192.0.2.9:80 :80 2001:db8::1 [2001:db8::1]:80 2001:db8::1-2001:db8::9".split():
+    ...     print(translation(["--to-destination", to]))
+    (None, [80, 81])
+    (None, [80, 81])
+    ('2001:db8::1', None)
+    ('2001:db8::1', [80, 81])
+    (None, None)
     """
     where, ports = None, None
     if options[:1] in (["--to-ports"], ["--on-port"]):
         ports = options[1]
     elif options[:1] == ["--to-destination"]:
-        where, _, ports = re.match(r"\[?([0-9.]*|[0-9a-fA-F:]*)(-[^:\]]*)?\]?(?::(.*))?\Z", options[1]).groups()
+        where, _, ports = options[1].partition("]:" if "]" in options[1] else ":")
+        if ":" in ports:  # IPv6, without a port
+            where, ports = options[1], None
+        where = None if "-" in where else where.strip("[]")  # of several addresses, any may be this host's
     return where or None, port_numbers(ports.split("/")[0].replace("-", ":")) if ports else None
 
 
@@ -2189,8 +2208,19 @@ class Host:
             self.sockets = sockets(found["sockets"])
         except (ValueError, IndexError, KeyError) as error:
             raise BadInput("the capture cannot be read: %s" % show(error, 100)) from None
-        self.local = {family: sorted({number for each in self.interfaces.values() for number in each.addresses[family]})
-                      for family in (4, 6)}
+        #: The addresses at which packets of others are taken in; of a whole network that is this host's own (`ip route
+        #: add local`) there is a Doubt. And the set of them all.
+        self.local, self.own = {}, {}
+        for family in (4, 6):
+            numbers = {number for each in self.interfaces.values() for number in each.addresses[family]}
+            wide = []
+            for begin, end in self.routes[family].locals:
+                if end - begin == 1:
+                    numbers.add(begin)
+                elif family == 6 or begin >> 24 != 127:
+                    wide.append(Doubt("an address of a network that is this host's own"))
+            self.local[family] = sorted(numbers) + wide[:1]
+            self.own[family] = union(*([number, number + 1] for number in numbers), *self.routes[family].locals)
 
     def read_links(self, text):
         """`ip -o -d link`"""
@@ -2209,7 +2239,7 @@ class Host:
         """`ip -o address`"""
         for line in text.splitlines():
             words = line.split()
-            if len(words) > 3 and words[2] in ("inet", "inet6"):
+            if words[2] in ("inet", "inet6"):
                 family = 4 if words[2] == "inet" else 6
                 self.interfaces[words[1].partition("@")[0]].addresses[family].append(
                     address(words[3].partition("/")[0], family))
@@ -2244,8 +2274,8 @@ class Routes:
 
     def __init__(self, text, rules, family):
         self.family = family
-        found = {}
-        tables = set()
+        found, self.locals = {}, []
+        tables, only = set(), None
         for line in text.splitlines():
             words = line.replace("\\", " ").split()
             if not words:
@@ -2253,17 +2283,21 @@ class Routes:
             kind = words.pop(0) if words[0] in ("unicast", "local", "broadcast", "multicast", "anycast", "unreachable",
                                                 "blackhole", "prohibit", "throw", "nat") else "unicast"
             table = words[words.index("table") + 1] if "table" in words else "main"
+            where = [0, END[family]] if words[0] == "default" else network(words[0], family)
+            if kind == "local":
+                self.locals.append(where)
             if kind in ("local", "broadcast", "multicast", "anycast") or table == "local":
                 continue
             tables.add(table)
-            where = [0, END[family]] if words[0] == "default" else network(words[0], family)
+            if "tos" in words or "from" in words:
+                only = "a route for some packets only"
             metric = int(words[words.index("metric") + 1]) if "metric" in words else 0
             devices = {word for before, word in zip(words, words[1:]) if before == "dev" and kind == "unicast"}
             found.setdefault(tuple(where), []).append((metric, devices))
         # Others than the three of every host: by source, by mark, ...: not told from the tables alone.
         plain = {"0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default"}
         extra = [" ".join(line.split()) for line in rules.splitlines() if line.strip()]
-        self.policy = "routing by rules (ip rule)" if set(extra) - plain or tables - {"main", "default"} else None
+        self.policy = "routing by rules (ip rule)" if set(extra) - plain or tables - {"main"} else only
         self.paint(found)
         self.kept = {}
 
@@ -2398,43 +2432,43 @@ class Filter:
         self.at_device = any(base.chain.hook == "ingress" for base in self.bases)
         #: Whether packets by one port of a bridge may meet other rules than those by another.
         self.by_port = self.at_device or any(base.chain.family == "bridge" for base in self.bases)
-        self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat"
-                           for base in self.bases)
         #: (base chain, rule, where to) of all that sends a packet to another address or port.
         self.translations = [(base, rule, step[2]) for base in self.bases if base.chain.hook == "prerouting"
                              for chain in base.order for rule in chain.rules for step in rule.others
                              if step[0] == "any" and len(step) > 2]
         self.passages = {}
-        self.choices = {way: self.chosen(way) for way in ("in", "out")}
+        self.choices = {"in": self.chosen()}
 
-    def chosen(self, way):
+    def chosen(self):
         """What a peer may choose that rules ask for: of its ports and flags, one for each that rules tell apart."""
-        field = "sport" if way == "in" else "dport"
-        bounds = {1, PORTS}
-        asked = []
+        asked = {"sport": [], "flags": []}
         for base in self.bases:
-            if base.way != way:
-                continue
+            # An answer goes to the port that the packet came from, and its flags are not the peer's choice.
+            names = {"sport": "sport", "flags": "flags"} if base.way == "in" else {"dport": "sport"}
             for cond in base.asked:
-                for at, each in enumerate(cond.fields):
-                    if each == field:
-                        bounds.update(bound for element in cond.elements for bound in element[at].numbers)
-                    elif each == "flags":
-                        asked += [element[at] for element in cond.elements]
+                for at, field in enumerate(cond.fields):
+                    if field in names:
+                        asked[names[field]] += [element[at] for element in cond.elements]
+        bounds = {1}.union(bound for test in asked["sport"] for bound in test.numbers)
         ports = [bound for bound in sorted(bounds) if 1 <= bound < PORTS]
         flags = {}
-        for extra in itertools.product(*((0, bit) for bit in FREE_FLAGS)) if way == "in" else ():
+        for extra in itertools.product(*((0, bit) for bit in FREE_FLAGS)):
             value = 2 + sum(extra)
-            flags.setdefault(tuple(test.holds(value) for test in asked), value)
-        if len(ports) * len(flags or [1]) > 4096:
-            ports = [Doubt("many source ports that rules tell apart")]
-        return [(port, value) for port in ports for value in flags.values() or [18]]
+            flags.setdefault(tuple(test.holds(value) for test in asked["flags"]), value)
+        if len(ports) * len(flags) > 1024 or any(test.mask is not None for test in asked["sport"]):
+            ports = [Doubt("source ports that rules tell apart")]
+        return [(port, value) for port in ports for value in flags.values()]
 
     def hook(self, family, name):
         """The base chains at a hook, in the order in which they are asked."""
         wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",),
                   "netdev": ("netdev", "inet")}[family]
         return [base for base in self.bases if base.chain.hook == name and base.chain.family in wanted]
+
+    def tracked(self, family):
+        """Whether connection tracking sees the packets of a version of IP, which it does where a rule needs it."""
+        return any(base.chain.kind == "nat" or not STATE.isdisjoint(base.reads - {"mark"})
+                   for name in ("prerouting", "input", "output", "postrouting") for base in self.hook(family, name))
 
     def stages(self, family, names, values):
         """What packets with these values meet at some hooks."""
@@ -2476,8 +2510,6 @@ def likeness(cond):
     """What is the same for conditions that are the same."""
     if isinstance(cond, Unknown):
         return cond.why
-    if not isinstance(cond, Cond):
-        return id(cond)
     return (cond.fields, cond.needs, cond.negate, tuple(
         tuple((tuple(test.numbers), test.mask) if isinstance(test, Numbers) else
               (test.names, test.beginnings) if isinstance(test, Names) else test.bits for test in element)
@@ -2519,7 +2551,11 @@ class Answer:
 
 
 def either(answers, end):
-    """The answer for whoever has the choice among several ways in."""
+    """The answer for whoever has the choice among several ways in.
+
+    >>> either([Answer(some, perhaps, [], []) for some in [[1, 3]] for perhaps in ([2, 6], [7, 8])], 9).perhaps
+    [3, 6, 7, 8]
+    """
     answers = list({(id(answer.open), bool(answer.perhaps) and id(answer.perhaps)): answer
                     for answer in answers}.values())
     if len(answers) == 1:
@@ -2550,6 +2586,8 @@ class Judge:
 
     def reachable(self, family, interface, number):
         """Whether packets to this address of the host come in by an interface at all."""
+        if isinstance(number, Doubt):
+            return True
         if family == 4:
             return number >> 24 != 127 or bool(max(self.host.setting("ipv4", name, "route_localnet")
                                                    for name in ("all", interface.name)))
@@ -2563,9 +2601,9 @@ class Judge:
         plain = [self.way(family, interface, bridge_port, number, port, sport, flags)
                  for sport, flags in self.filter.choices["in"]]
         answer = either(plain, END[family])
-        sport, flags = self.filter.choices["in"][0]
         for name, early, late in self.tricks(family, bridge_port):
-            other = self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
+            other = either([self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
+                            for sport, flags in self.filter.choices["in"]], END[family])
             more = without(union(other.open, other.perhaps), union(answer.open, answer.perhaps), END[family])
             if more:
                 answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [name],
@@ -2577,13 +2615,13 @@ class Judge:
         """Shapes of a packet that hide from rules what they ask for: (name, values that rules meet early, those that
         they meet later)."""
         rules = self.filter
-        if bridge_port and rules.by_port or rules.at_device:
+        if bridge_port or rules.at_device:
             for tag in ("8021q", "8021ad"):
                 yield "a packet behind VLAN tags", {"family": 0, "ethertype": ETHER[tag]}, {}
             yield "a packet with a VLAN tag", {"ethertype": Doubt("a VLAN tag")}, {}
         if "flags" in rules.reads:
             # Connection tracking puts fragments together first, and the way to a socket does so at the latest.
-            yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked else {"flags": BREAK}
+            yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked(family) else {"flags": BREAK}
         if family == 6 and "nexthdr" in rules.reads:
             for header in (0, 43, 44, 60):
                 yield "a packet with extension headers", {"nexthdr": header}, {"nexthdr": header}
@@ -2600,7 +2638,7 @@ class Judge:
         if bridge_port:
             stages += [self.on_device("ingress", bridge_port, early)]
             stages += rules.stages("bridge", ["prerouting", "input"],
-                                   dict(early, iif=bridge_port, stage="bridge", nfproto=7))
+                                   dict(early, iif=bridge_port, bridged=True, nfproto=7))
         stages += [self.on_device("ingress", interface.name, early)]
         stages += rules.stages(family, ["prerouting"], before) + rules.stages(family, ["input"], values)
         met, walks = self.met(stages, "ingress", early, end)
@@ -2620,18 +2658,17 @@ class Judge:
     def values(self, family, way, **given):
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
-        values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
-                  "connection": 8, "tracked": True, "status": 0, "iif": "", "oif": "", "saddr": PEER,
-                  "daddr": PEER, "l4proto": 6, "nexthdr": 6, "nfproto": 2 if family == 4 else 10,
-                  "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": 18, "pkttype": "host",
-                  "dtype": "local", "back": self.host.routes[family].back}
+        values = {"family": family, "end": END[family], "way": way, "bridged": False, "connection": 8, "tracked": True,
+                  "status": 0, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
+                  "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
+                  "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
         return values
 
     def on_device(self, hook, device, values):
         """The stage of packets at a device; that of None has the chains of which nft does not say where they are."""
         bases = [base for base in self.filter.hook("netdev", hook) if device in (base.chain.devices or (None,))]
-        return bases, dict(values, stage="netdev", nfproto=Doubt("the protocol family at a device"), **{
+        return bases, dict(values, nfproto=Doubt("the protocol family at a device"), **{
             "iif" if hook == "ingress" else "oif": device or Doubt(UNNAMED)})
 
     def met(self, stages, hook, values, end, state=NOTHING):
@@ -2639,10 +2676,11 @@ class Judge:
         sure, walks = [0, end], []
         unnamed = self.on_device(hook, None, values)
         if unnamed[0]:
-            passes, drops, walks = self.filter.passage([unnamed], end, (None, None, True))
+            marked = None, None, True
+            passes, drops, walks = self.filter.passage([unnamed], end, marked)
             sure = without(passes, drops, end)
             if any(base.effects for base in unnamed[0]):
-                state = (None, None, True)
+                state = marked
         passes, drops, some = self.filter.passage(stages, end, state)
         certain = intersection(sure, without(passes, drops, end))
         return Where(certain, without(passes, certain, end), None if sure == [0, end] else UNNAMED), walks + some
@@ -2714,7 +2752,7 @@ class Judge:
         """Whether a translation may end at this port of this host."""
         where, ports = to
         try:
-            if where and address(where, family) not in self.host.local[family] and not where.startswith("127."):
+            if where and not contains(self.host.own[family], address(where, family)) and not where.startswith("127."):
                 return False
         except ValueError:
             return False
