@@ -3,10 +3,12 @@
 names it, and to whom it applies is what a kernel did with it."""
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 
+from tests import captures
 from tests.captures import DPORT, SADDR, capture, match, nft
 from tests.lab import topology
 
@@ -69,6 +71,9 @@ def named(kind: str, name: str, of: object, elements: list, **more: object) -> d
 SETS = (
     named("set", "limited", "ipv4_addr", [{"elem": {"val": "192.0.2.1", "quota": {"val": 5, "inv": True}}}],
           stmt=[{"quota": {"val": 5, "val_unit": "mbytes", "inv": True}}]),
+    named("set", "two", "ipv4_addr", [{"elem": {"val": "192.0.2.1", "counter": {"packets": 0, "bytes": 0}}}],
+          stmt=[{"counter": None}, {"quota": {"val": 5, "val_unit": "mbytes", "inv": True}}]),
+    named("set", "filled", "ipv4_addr", ["192.0.2.1"], flags=["dynamic"]),
     named("set", "own_limit", "ipv4_addr", [{"elem": {"val": "192.0.2.1", "limit": {"rate": 1, "per": "day"}}}]),
     named("set", "counted", "ipv4_addr", [{"elem": {"val": "192.0.2.1", "counter": {"packets": 0, "bytes": 0}}}],
           stmt=[{"counter": None}]),
@@ -102,6 +107,15 @@ RULES = {
                                            ALL),
     "tcp dport vmap { 22 : continue }": ([{"vmap": {"key": DPORT, "data": {"set": [[22, {"continue": None}]]}}}],
                                          NONE),
+    "meta mark set 5 meta mark set meta mark & 6 meta mark 4": (
+        [mangle(MARK, 5), mangle(MARK, {"&": [MARK, 6]}), match(MARK, 4)], ALL),
+    "meta mark set 5 meta mark set meta mark ^ 4 meta mark 1": (
+        [mangle(MARK, 5), mangle(MARK, {"^": [MARK, 4]}), match(MARK, 1)], ALL),
+    "meta mark set 5 meta mark set meta mark & 7 | 2 meta mark 7": (
+        [mangle(MARK, 5), mangle(MARK, {"|": [{"&": [MARK, 7]}, 2]}), match(MARK, 7)], ALL),
+    "meta mark set meta mark << 1 | 16": ([mangle(MARK, {"|": [{"<<": [MARK, 1]}, 16]})], DOUBT),
+    "ct mark set 5 meta mark set ct mark | 2 meta mark 7": (
+        [mangle(CTMARK, 5), mangle(MARK, {"|": [CTMARK, 2]}), match(MARK, 7)], ALL),
     # Numbers with bits: one of them, none of them, exactly these, and those behind a mask.
     "ct state new,established": ([match(STATE, ["established", "new"], "in")], ALL),
     "ct state == new,established": ([match(STATE, {"|": ["established", "new"]})], NONE),
@@ -134,6 +148,8 @@ RULES = {
     # Sets whose elements have limits are not the same for each packet.
     "ip saddr @limited": ([match(SADDR, "@limited")], DOUBT),
     "ip saddr @own_limit": ([match(SADDR, "@own_limit")], DOUBT),
+    "ip saddr @two": ([match(SADDR, "@two")], DOUBT),  # nft prints one statement of an element, the set has both
+    "ip saddr @filled": ([match(SADDR, "@filled")], DOUBT),
     "ip saddr @counted": ([match(SADDR, "@counted")], ONE),
     "ip saddr @timed": ([match(SADDR, "@timed")], ONE),
     "ip saddr @empty": ([match(SADDR, "@empty")], NONE),
@@ -205,6 +221,115 @@ RULES = {
 def test_to_whom_a_rule_applies(text: str):
     expressions, expected = RULES[text]
     assert {family: applies(expressions, family, SETS) for family in (4, 6)} == expected
+
+
+@pytest.mark.parametrize("condition", [
+    match({"osf": {"key": "name"}}, "Linux"), match(payload("ip", "version"), 4), {"limit": {"rate": 1, "per": "day"}},
+    {"xt": {"type": "match", "name": "recent"}}, match(STATE, "frob", "in"), mangle(MARK, {"numgen": {"mod": 2}}),
+    match(SADDR, "@limited"), match(SADDR, "@own_limit")])
+def test_a_condition_that_is_not_known_lets_nobody_in_by_itself(condition: dict):
+    """Whether it holds or not: the rule drops, and so does the policy."""
+    kept_out = answer(nft([condition, {"drop": None}], chain={"policy": "drop"}, more=SETS), 4)
+    assert said(kept_out.open, kept_out.perhaps, 4) == ""
+
+
+@pytest.mark.parametrize("statement", [{"xt": {"type": "target", "name": "TARPIT"}}, {"queue": {"num": 1}}])
+def test_a_statement_that_is_not_known_may_let_in(statement: dict):
+    let_in = answer(nft([statement, {"drop": None}], chain={"policy": "drop"}), 4)
+    assert said(let_in.open, let_in.perhaps, 4) == "may 0.0.0.0/0"
+
+
+@pytest.mark.parametrize(("statement", "perhaps"), [
+    ({"redirect": {"port": 8002}}, "10.0.0.0/8"), ({"redirect": {"port": 22}}, ""), ({"redirect": None}, "10.0.0.0/8"),
+    ({"redirect": {"port": {"range": [22, 23]}}}, "10.0.0.0/8"), ({"dnat": {"addr": "203.0.113.11"}}, "10.0.0.0/8"),
+    ({"dnat": {"family": "ip", "addr": "203.0.113.11", "port": 8002}}, "10.0.0.0/8"),
+    ({"dnat": {"family": "ip", "addr": "198.51.100.7", "port": 8002}}, ""), ({"queue": None}, "")])
+def test_a_translation_may_lead_here_from_another_port(statement: dict, perhaps: str):
+    """Nobody gets to the port itself; whoever comes to port 80 is sent on."""
+    to_80 = [match(SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}}), match(DPORT, 80)]
+    listed = tables(chain("nat", "prerouting", -100, [*to_80, statement], type="nat"),
+                    chain("early", "prerouting", -150, [match(DPORT, 8002), {"drop": None}]))
+    answered = answer(listed, 4)
+    assert (exposure.networks(answered.open, 4), " ".join(exposure.networks(answered.perhaps, 4))) == ([], perhaps)
+
+
+def chain(name: str, hook: str, priority: int, *rules: list, **more: object) -> tuple[dict, list]:
+    """A base chain and its rules."""
+    return {"family": "inet", "table": "t", "name": name, "type": "filter", "hook": hook, "prio": priority,
+            "policy": "accept"} | more, list(rules)
+
+
+def tables(*chains: tuple[dict, list], table: dict | None = None) -> str:
+    """A rule set of one table."""
+    found = [{"table": {"family": "inet", "name": "t"} | (table or {})}, *({"chain": each} for each, _ in chains)]
+    found += [{"rule": {part: each[part] for part in ("family", "table")} | {"chain": each["name"], "expr": rule}}
+              for each, rules in chains for rule in rules]
+    return json.dumps({"nftables": found})
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (tables(chain("c", "input", 0, policy="drop")), ""),
+    (tables(chain("c", "input", 0, [{"drop": None}]), table={"flags": ["dormant"]}), "0.0.0.0/0"),
+    (tables(chain("c", "input", 0, policy="drop"), table={"flags": "dormant"}), "0.0.0.0/0"),
+    (tables(chain("c", "input", 0, policy="drop"), table={"flags": ["persist"]}), ""),
+    (tables(chain("c", "forward", 0, policy="drop")), "0.0.0.0/0"),
+    (tables(chain("c", None, 0, [{"drop": None}])), "0.0.0.0/0"),
+], ids=["a policy", "a table that is asleep", "asleep, with a policy", "another flag", "another hook", "no hook"])
+def test_which_chains_count(text: str, expected: str):
+    answered = answer(text, 4)
+    assert said(answered.open, answered.perhaps, 4) == expected
+
+
+def test_iptables_nft_save_is_asked_for_what_only_it_can_print():
+    """Not for what nft prints: it leaves out what iptables has no words for, as iptables-nft-save 1.8.9 does here."""
+    xt, count = {"xt": {"type": "match", "name": "iprange"}}, {"counter": {"packets": 0, "bytes": 0}}
+    listed = nft([match(SADDR, {"range": ["10.0.0.0", "10.0.0.3"]}), {"accept": None}],
+                 [match(DPORT, {"set": [22, 80]}), {"accept": None}],
+                 [match(SADDR, "192.0.2.1"), xt, count, {"accept": None}], chain={"policy": "drop"})
+    listed = listed.replace('"inet"', '"ip"').replace('"t"', '"filter"').replace('"in"', '"INPUT"')
+    saved = captures.legacy(
+        "-A INPUT -s 10.0.0.3/32 -j ACCEPT", "-A INPUT -p tcp -j ACCEPT",
+        "-A INPUT -s 192.0.2.1/32 -m iprange --src-range 192.0.2.0-192.0.2.9 -j ACCEPT", policy="DROP")
+    answered = answer(listed, 4, **{"iptables-nft-save": saved})
+    assert said(answered.open, answered.perhaps, 4) == "10.0.0.0/30 192.0.2.1/32"
+
+
+@pytest.mark.parametrize("entries", [
+    [7], [{}], [{"table": {}, "chain": {}}], [{"table": {"flags": ["dormant"]}}],
+    [{"chain": {"policy": "accept", "prio": "filter"}}],
+    [{"rule": {"family": "ip", "table": "t", "chain": "c", "expr": {}}}],
+    [{"rule": {"family": "ip", "table": "t", "chain": ["c"], "expr": []}}],
+])
+def test_what_nft_does_not_print_is_bad_input(entries: list):
+    with pytest.raises(exposure.BadInput):
+        exposure.Judge(capture(nft=json.dumps({"nftables": entries})))
+
+
+#: What a report shows of rules.
+TEXTS = {
+    'meta iifname "eth 0" tcp dport { 22, 8000-8009 } accept': [
+        match({"meta": {"key": "iifname"}}, "eth 0"), match(DPORT, {"set": [22, {"range": [8000, 8009]}]}),
+        {"counter": {"packets": 3, "bytes": 180}}, {"accept": None}],
+    "ip saddr != 192.0.2.0/24 ct state established, new drop": [
+        match(SADDR, {"prefix": {"addr": "192.0.2.0", "len": 24}}, "!="), match(STATE, ["established", "new"], "in"),
+        {"drop": None}],
+    "ip saddr { 0, 1, 2, 3, 4, 5 } jump c": [match(SADDR, {"set": [0, 1, 2, 3, 4, 5]}), {"jump": {"target": "c"}}],
+    "ip saddr { 0, 1, 2, 3, 4, 5, ... } goto c": [match(SADDR, {"set": [0, 1, 2, 3, 4, 5, 6]}),
+                                                 {"goto": {"target": "c"}}],
+    "tcp flags & syn | ack syn meta mark set meta mark ^ 1": [
+        match({"&": [FLAGS, {"|": ["syn", "ack"]}]}, "syn"), mangle(MARK, {"^": [MARK, 1]})],
+    "ip saddr . tcp dport @pairs limit rate 3 per day": [
+        match({"concat": [SADDR, DPORT]}, "@pairs"), {"limit": {"rate": 3, "per": "day"}}],
+    # What nft does not print is shown as it is.
+    "match 7 set 7 | 7 concat 7 mangle 7 jump 7 goto x": [
+        {"match": 7}, {"set": 7}, {"|": 7}, {"concat": 7}, {"mangle": 7}, {"jump": 7}, {"goto": "x"}],
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_text_of_a_rule(text: str):
+    expressions = json.loads(json.dumps(TEXTS[text]), object_hook=exposure.compact)
+    assert exposure.nft_text(expressions) == text
 
 
 @pytest.mark.parametrize(("kind", "refused"), [

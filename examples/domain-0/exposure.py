@@ -1575,7 +1575,7 @@ def compact(found):
             return "prefix", value["addr"], value["len"]
         if key == "range":
             return "range", value[0], value[1]
-        if key == "elem" and isinstance(value, dict) and value.keys() <= HARMLESS:
+        if key == "elem" and isinstance(value, dict) and HARMLESS.issuperset(value):
             return value["val"]
         if key == "counter" and looks_up_nothing(value):
             return COUNTER
@@ -1821,13 +1821,11 @@ class Nftables:
         if needs is None:
             return NEVER
         if mask is not None:
-            if len(fields) > 1 or fields[0] in TEXTS or operator in ("in", "!"):
-                raise Strange("a mask")
             mask = one_number(fields[0], mask)
-        if operator in ("in", "!") and fields in BITS:
+        if operator in ("in", "!") and fields in BITS and mask is None:
             return Cond(fields, ((Bits(one_number(fields[0], right)),),), operator == "!", needs)
         if operator in ("<", ">", "<=", ">="):
-            if len(fields) > 1 or fields[0] in TEXTS + ("ctstatus",):
+            if fields[0] in TEXTS + ("ctstatus",):
                 raise Strange("an order")
             number = one_number(fields[0], right)
             return Cond(fields, ((Numbers({"<": [0, number], "<=": [0, number + 1], ">": [number + 1, 1 << 128],
@@ -1875,20 +1873,21 @@ def expression(value):
     if value in (("meta", "mark"), ("ct", "mark")):
         field = "mark" if value[0] == "meta" else "ctmark"
         return lambda values: BREAK if values[field] is BREAK else number_or_none(values[field])
-    if isinstance(value, dict) and len(value) == 1:
-        (sign, sides), = value.items()
-        if sign in ("|", "&", "^") and len(sides) == 2:
-            one_side, other = (expression(side) for side in sides)
-            if one_side and other:
-                return lambda values: calculated(sign, one_side(values), other(values))
+    sign = next(iter(value)) if isinstance(value, dict) else None
+    if sign in ("|", "&", "^"):
+        one_side, other = (expression(side) for side in value[sign])
+        if one_side and other:
+            return lambda values: calculated(sign, one_side(values), other(values))
     return None
 
 
 def calculated(sign, one_side, other):
     """The number that comes of two, either of which may be None, or end the rule.
 
-    >>> calculated("|", 1, 6), calculated("&", None, 0)
-    (7, 0)
+    >>> calculated("|", 1, 6), calculated("&", 3, 6), calculated("^", 3, 6)
+    (7, 2, 5)
+    >>> calculated("&", None, 0), calculated("|", None, 0), calculated("^", 6, None)
+    (0, None, None)
     """
     if BREAK in (one_side, other):
         return BREAK
@@ -1906,8 +1905,8 @@ def one_number(field, item):
         raise Strange("the value %s" % show(item, 30))
     if isinstance(item, int):
         return item
-    if isinstance(item, dict) and "|" in item:
-        item = item["|"]
+    if isinstance(item, dict):
+        item = item.get("|")
     if isinstance(item, (list, tuple)):
         number = 0
         for part in item:
@@ -1955,11 +1954,9 @@ def one_test(field, items):
 def addresses(items):
     """The set of addresses of many items. Those that are plain are read many at a time."""
     texts = [item for item in items if isinstance(item, str)]
-    family = 6 if any(":" in text for text in texts[:1]) else 4
-    if not texts:
-        family = 6 if any(isinstance(item, tuple) and ":" in str(item[1]) for item in items[:1]) else 4
-    kind, width = (socket.AF_INET, 4) if family == 4 else (socket.AF_INET6, 16)
     try:
+        some = texts[0] if texts else items[0][1]
+        kind, width = (socket.AF_INET6, 16) if ":" in some else (socket.AF_INET, 4)
         begins = [int.from_bytes(socket.inet_pton(kind, text), "big") for text in texts]
         begins.sort()  # so that the ends are sorted, too
         ends = [begin + 1 for begin in begins]
@@ -1975,7 +1972,7 @@ def addresses(items):
                 ends.append(int.from_bytes(socket.inet_pton(kind, last), "big") + 1)
             else:
                 raise Strange("an address")
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, LookupError):
         raise Strange("an address that exposure.py cannot read") from None
     return united(begins, ends)
 
@@ -1989,13 +1986,11 @@ def nft_word(thing, depth=0):
     """One expression or statement, as text."""
     if depth > 8:
         return "..."
-    if isinstance(thing, (list, tuple)) and not isinstance(thing, str):
-        if len(thing) == 3 and thing[0] == "prefix":
-            return "%s/%s" % thing[1:]
-        if len(thing) == 3 and thing[0] == "range":
-            return "%s-%s" % thing[1:]
-        if thing and thing[0] in ("payload", "meta", "ct") and isinstance(thing, tuple):
-            return " ".join(str(part) for part in thing[thing[0] == "payload":])
+    if isinstance(thing, tuple):  # as compact() has made it
+        if thing[0] in ("prefix", "range"):
+            return ("%s/%s" if thing[0] == "prefix" else "%s-%s") % thing[1:]
+        return " ".join(str(part) for part in thing[thing[0] == "payload":])
+    if isinstance(thing, list):
         some = [nft_word(part, depth + 1) for part in thing[:6]]
         return ", ".join(some + ["..."] * (len(thing) > 6))
     if not isinstance(thing, dict):
