@@ -1721,7 +1721,7 @@ class Nftables:
         branches = [(Cond(fields, elements(fields, items), needs=needs), steps(verdict))
                     for verdict, items in grouped.values()]
         if default is not None:
-            branches.append((Cond((), ((),)), default))
+            branches.append((Cond(fields, (), True, needs), default))  # whatever it is, but it has to have the key
         return "branch", branches
 
     def items(self, data, table):
