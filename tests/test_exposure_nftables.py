@@ -234,7 +234,7 @@ def test_to_whom_a_rule_applies(text: str):
 @pytest.mark.parametrize("condition", [
     match({"osf": {"key": "name"}}, "Linux"), match(payload("ip", "version"), 4), {"limit": {"rate": 1, "per": "day"}},
     {"xt": {"type": "match", "name": "recent"}}, match(STATE, "frob", "in"), mangle(MARK, {"numgen": {"mod": 2}}),
-    match(SADDR, "@limited"), match(SADDR, "@own_limit")])
+    mangle(MARK, {}), match(SADDR, "@limited"), match(SADDR, "@own_limit")])
 def test_a_condition_that_is_not_known_lets_nobody_in_by_itself(condition: dict):
     """Whether it holds or not: the rule drops, and so does the policy."""
     kept_out = answer(nft([condition, {"drop": None}], chain={"policy": "drop"}, more=SETS), 4)
@@ -312,7 +312,8 @@ def test_iptables_nft_save_is_asked_for_what_only_it_can_print():
 
 @pytest.mark.parametrize("entries", [
     [7], [{}], [{"table": {}, "chain": {}}], [{"table": {"flags": ["dormant"]}}],
-    [{"chain": {"policy": "accept", "prio": "filter"}}],
+    [{"chain": {"policy": "accept", "prio": "filter"}}], [named("set", "s", "ipv4_addr", [], stmt=7)],
+    [named("set", "s", "ipv4_addr", [], flags=7)],
     [{"rule": {"family": "ip", "table": "t", "chain": "c", "expr": {}}}],
     [{"rule": {"family": "ip", "table": "t", "chain": ["c"], "expr": []}}],
 ])
