@@ -38,6 +38,10 @@ def mangle(key: dict, value: object) -> dict:
     return {"mangle": {"key": key, "value": value}}
 
 
+def vmap(key: dict, *pairs: list) -> dict:
+    return {"vmap": {"key": key, "data": {"set": list(pairs)}}}
+
+
 FLAGS, PROTOCOL, NEXT = payload("tcp", "flags"), {"meta": {"key": "l4proto"}}, payload("ip6", "nexthdr")
 
 
@@ -103,10 +107,15 @@ RULES = {
     "counter name ip saddr map @counters": ([{"counter": {"map": {"key": SADDR, "data": "@counters"}}}], DOUBT),
     'log prefix "a"': ([{"log": {"prefix": "a"}}], ALL),
     "continue": ([{"continue": None}], ALL),
-    "tcp dport vmap { 8002 : continue }": ([{"vmap": {"key": DPORT, "data": {"set": [[8002, {"continue": None}]]}}}],
-                                           ALL),
-    "tcp dport vmap { 22 : continue }": ([{"vmap": {"key": DPORT, "data": {"set": [[22, {"continue": None}]]}}}],
-                                         NONE),
+    "tcp dport vmap { 8002 : continue }": ([vmap(DPORT, [8002, {"continue": None}])], ALL),
+    "tcp dport vmap { 22 : continue }": ([vmap(DPORT, [22, {"continue": None}])], NONE),
+    "ip saddr vmap { 192.0.2.1 : return, * : continue }": (
+        [vmap(SADDR, ["192.0.2.1", {"return": None}], ["*", {"continue": None}])],
+        {4: said(exposure.complement(exposure.network("192.0.2.1", 4), 1 << 32), [], 4), 6: ""}),
+    "meta mark set ip saddr map { 192.0.2.1 : 1, * : 2 } meta mark 1": (
+        [mangle(MARK, {"map": {"key": SADDR, "data": {"set": [["192.0.2.1", 1], ["*", 2]]}}}), match(MARK, 1)], ONE),
+    "ct mark vmap { 1 : return, * : continue }": (
+        [vmap(CTMARK, [1, {"return": None}], ["*", {"continue": None}])], ALL),
     "meta mark set 5 meta mark set meta mark & 6 meta mark 4": (
         [mangle(MARK, 5), mangle(MARK, {"&": [MARK, 6]}), match(MARK, 4)], ALL),
     "meta mark set 5 meta mark set meta mark ^ 4 meta mark 1": (
@@ -165,8 +174,7 @@ RULES = {
     "meta l4proto st-udp": ([match(PROTOCOL, {"range": ["st", "udp"]})], DOUBT),
     "meta l4proto 5-17": ([match(PROTOCOL, {"range": [5, "udp"]})], ALL),
     "udp dport != 53": ([match(payload("udp", "dport"), 53, "!=")], NONE),
-    "udp dport vmap { 53 : continue }": (
-        [{"vmap": {"key": payload("udp", "dport"), "data": {"set": [[53, {"continue": None}]]}}}], NONE),
+    "udp dport vmap { 53 : continue }": ([vmap(payload("udp", "dport"), [53, {"continue": None}])], NONE),
     "vxlan ip saddr 192.0.2.1": (
         [match({"payload": {"tunnel": "vxlan", "protocol": "ip", "field": "saddr"}}, "192.0.2.1")], DOUBT),
     "@nh,96,32 0xc0000201": ([match({"payload": {"base": "nh", "offset": 96, "len": 32}}, 0xC0000201)], DOUBT),
@@ -226,7 +234,7 @@ def test_to_whom_a_rule_applies(text: str):
 @pytest.mark.parametrize("condition", [
     match({"osf": {"key": "name"}}, "Linux"), match(payload("ip", "version"), 4), {"limit": {"rate": 1, "per": "day"}},
     {"xt": {"type": "match", "name": "recent"}}, match(STATE, "frob", "in"), mangle(MARK, {"numgen": {"mod": 2}}),
-    match(SADDR, "@limited"), match(SADDR, "@own_limit")])
+    mangle(MARK, {}), match(SADDR, "@limited"), match(SADDR, "@own_limit")])
 def test_a_condition_that_is_not_known_lets_nobody_in_by_itself(condition: dict):
     """Whether it holds or not: the rule drops, and so does the policy."""
     kept_out = answer(nft([condition, {"drop": None}], chain={"policy": "drop"}, more=SETS), 4)
@@ -280,6 +288,14 @@ def test_which_chains_count(text: str, expected: str):
     assert said(answered.open, answered.perhaps, 4) == expected
 
 
+@pytest.mark.parametrize(("early", "open_to"), [([], ""), ([{"notrack": None}], "0.0.0.0/0")])
+def test_the_rest_of_a_map_is_of_what_there_is(early: list, open_to: str):
+    """A packet that is not tracked has no connection mark: not even "*" is for it."""
+    answered = answer(tables(chain("raw", "prerouting", -300, early),
+                             chain("in", "input", 0, [vmap(CTMARK, [1, {"accept": None}], ["*", {"drop": None}])])), 4)
+    assert said(answered.open, answered.perhaps, 4) == open_to
+
+
 def test_iptables_nft_save_is_asked_for_what_only_it_can_print():
     """Not for what nft prints: it leaves out what iptables has no words for, as iptables-nft-save 1.8.9 does here."""
     xt, count = {"xt": {"type": "match", "name": "iprange"}}, {"counter": {"packets": 0, "bytes": 0}}
@@ -296,7 +312,8 @@ def test_iptables_nft_save_is_asked_for_what_only_it_can_print():
 
 @pytest.mark.parametrize("entries", [
     [7], [{}], [{"table": {}, "chain": {}}], [{"table": {"flags": ["dormant"]}}],
-    [{"chain": {"policy": "accept", "prio": "filter"}}],
+    [{"chain": {"policy": "accept", "prio": "filter"}}], [named("set", "s", "ipv4_addr", [], stmt=7)],
+    [named("set", "s", "ipv4_addr", [], flags=7)],
     [{"rule": {"family": "ip", "table": "t", "chain": "c", "expr": {}}}],
     [{"rule": {"family": "ip", "table": "t", "chain": ["c"], "expr": []}}],
 ])

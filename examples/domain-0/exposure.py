@@ -1649,7 +1649,11 @@ class Nftables:
                           thing.get("type", "filter"), [devices] if isinstance(devices, str) else devices)
             self.chains[thing["family"], thing["table"], thing["name"]] = chain
         elif kind in ("set", "map"):
-            self.sets[thing["family"], thing["table"], thing["name"]] = thing
+            key = thing["family"], thing["table"], thing["name"]
+            self.sets[key] = thing
+            limits = (statement for statement in thing.get("stmt") or () if not HARMLESS.issuperset(statement))
+            if "dynamic" in (thing.get("flags") or ()) or any(limits):
+                self.changed_sets.add(key)
         elif kind == "rule":
             if not isinstance(thing["expr"], list) or not all(
                     isinstance(thing[part], str) for part in ("family", "table", "chain")):
@@ -1657,17 +1661,13 @@ class Nftables:
             self.rules.append(thing)
 
     def find_changed_sets(self):
-        """The sets that packets change: what is in them now says nothing about the next packet."""
+        """The sets that rules change: what is in them now says nothing about the next packet."""
         for thing in self.rules:
             for statement in thing["expr"]:
                 inner = statement.get("set", statement.get("map")) if isinstance(statement, dict) else None
                 if isinstance(inner, dict) and isinstance(inner.get("set", inner.get("map")), str):
                     name = inner.get("set", inner.get("map")).lstrip("@")
                     self.changed_sets.add((thing["family"], thing["table"], name))
-        for key, thing in self.sets.items():
-            if "dynamic" in (thing.get("flags") or ()) or not all(HARMLESS.issuperset(statement)
-                                                                  for statement in thing.get("stmt") or ()):
-                self.changed_sets.add(key)
 
     def rule(self, thing, key, number):
         """A rule in the small form."""
@@ -1776,7 +1776,7 @@ class Nftables:
         branches = [(Cond(fields, elements(fields, items), needs=needs), steps(verdict))
                     for verdict, items in grouped.values()]
         if default is not None:
-            branches.append((Cond((), ((),)), default))
+            branches.append((Cond(fields, (), True, needs), default))  # whatever it is, but it has to have the key
         return "branch", branches
 
     def items(self, data, table):
@@ -1873,7 +1873,7 @@ def expression(value):
     if value in (("meta", "mark"), ("ct", "mark")):
         field = "mark" if value[0] == "meta" else "ctmark"
         return lambda values: BREAK if values[field] is BREAK else number_or_none(values[field])
-    sign = next(iter(value)) if isinstance(value, dict) else None
+    sign = next(iter(value), None) if isinstance(value, dict) else None
     if sign in ("|", "&", "^"):
         one_side, other = (expression(side) for side in value[sign])
         if one_side and other:
