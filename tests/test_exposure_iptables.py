@@ -280,7 +280,8 @@ def test_a_mask_on_an_address_is_in_doubt():
     masked = captures.match({"&": [captures.SADDR, "255.0.0.255"]}, "10.0.0.1")
     ten = captures.match(captures.SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}})
     change = {"mangle": {"key": MARK, "value": 7}}
-    assert gets_in(accepted(masked)) == DOUBT and gets_in(accepted(change, masked)) == DOUBT
+    number = captures.match({"&": [captures.SADDR, 0xff0000ff]}, 0x0a000001)
+    assert gets_in(accepted(masked)) == gets_in(accepted(number)) == DOUBT and gets_in(accepted(change, masked)) == DOUBT
     for both in ([masked, ten], [ten, masked], [change, masked, ten], [masked, change, ten]):
         assert gets_in(accepted(*both)) == ([], ["10.0.0.0/8"])
 
@@ -291,8 +292,11 @@ def test_an_interface_in_doubt():
                                          "eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master red \\    vrf_slave table 10")
     by = {"vmap": {"key": {"meta": {"key": "iifname"}}, "data": {"set": [["eth0", {"accept": None}]]}}}
     pair = {"concat": [{"meta": {"key": "iifname"}}, captures.SADDR]}
-    found = accepted(captures.match(pair, {"set": [{"concat": ["eth0", "192.0.2.1"]}]}))
-    assert gets_in(found) == (["192.0.2.1/32"], []) and gets_in(found | {"links": vrf}) == ([], ["192.0.2.1/32"])
+    one = captures.match(pair, {"set": [{"concat": ["eth0", "192.0.2.1"]}]})
+    net = captures.match(captures.SADDR, {"prefix": {"addr": "192.0.2.0", "len": 24}})
+    for rule in ([one], [one, net], [net, one], [{"mangle": {"key": MARK, "value": 7}}, one]):
+        found = accepted(*rule)
+        assert gets_in(found) == (["192.0.2.1/32"], []) and gets_in(found | {"links": vrf}) == ([], ["192.0.2.1/32"])
     found = capture(nft=captures.nft([by], chain={"policy": "drop"}))
     assert gets_in(found) == EVERYBODY and gets_in(found | {"links": vrf}) == DOUBT
     assert gets_in(checked(4, "--invert ", links=vrf)) == DOUBT

@@ -314,8 +314,7 @@ class Cond:
 
     def whole(self):
         """The set that it asks for, where it is one set and nothing else."""
-        plain = len(self.fields) == 1 and len(self.elements) == 1 and self.elements[0][0].mask is None
-        return self.elements[0][0].numbers if plain else None
+        return self.elements[0][0].numbers if len(self.fields) == 1 and len(self.elements) == 1 else None
 
     def numbers(self, peer):
         """The sets of addresses of the peer that it asks for."""
@@ -363,10 +362,7 @@ class Cond:
         sure, perhaps, why = [], [], None
         for element in self.elements:
             rest = Cond((), ((element[:at] + element[at + 1:]),)).told(found[:at] + found[at + 1:])
-            if element[at].mask is not None and rest is not False:
-                rest = Doubt("a mask on an address")
-                perhaps.append([0, end])
-            elif isinstance(rest, Doubt):
+            if isinstance(rest, Doubt):
                 perhaps.append(element[at].numbers)
             elif rest:
                 sure.append(element[at].numbers)
@@ -1782,7 +1778,7 @@ class Nftables:
             return NEVER
         if mask is not None:
             mask = one_number(fields[0], mask)
-            if fields[0] in TEXTS or len(fields) > 1:
+            if fields[0] in TEXTS + ("saddr", "daddr") or len(fields) > 1:
                 raise Strange("a mask")
         negate = operator == "!="
         if isinstance(right, str) and right.startswith("@") and mask is None:
