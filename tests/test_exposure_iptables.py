@@ -281,7 +281,8 @@ def test_a_mask_on_an_address_is_in_doubt():
     ten = captures.match(captures.SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}})
     change = {"mangle": {"key": MARK, "value": 7}}
     number = captures.match({"&": [captures.SADDR, 0xff0000ff]}, 0x0a000001)
-    assert gets_in(accepted(masked)) == gets_in(accepted(number)) == DOUBT and gets_in(accepted(change, masked)) == DOUBT
+    for rule in ([masked], [number], [change, masked]):
+        assert gets_in(accepted(*rule)) == DOUBT
     for both in ([masked, ten], [ten, masked], [change, masked, ten], [masked, change, ten]):
         assert gets_in(accepted(*both)) == ([], ["10.0.0.0/8"])
 
@@ -374,3 +375,24 @@ def test_chains(rules: list[str], policy: str, who: list):
     """RETURN goes on in the calling chain, or to the policy; behind -g it is the chain before that goes on."""
     found = legacy(*(f"-A {rule}" for rule in rules), policy=policy, chains=("A", "B"))
     assert gets_in(capture(legacy=found)) == (who, [])
+
+
+@pytest.mark.parametrize(("rules", "why"), [
+    (["INPUT -m recent --rcheck -j A", "A -j ACCEPT"], "A rule 1: -j ACCEPT (the match recent)"),
+    (["INPUT -m recent --rcheck -g A", "A -s 10.0.0.0/8 -j RETURN", "A -j ACCEPT"],
+     "A rule 2: -j ACCEPT (the match recent)"),
+    (["INPUT -m recent --rcheck -g A", "INPUT -j ACCEPT", "A -s 10.0.0.0/8 -j RETURN", "A -j ACCEPT"],
+     "A rule 1: -s 10.0.0.0/8 -j RETURN (the match recent)"),
+    (["INPUT -j A", "A -m recent --rcheck -j ACCEPT"], "A rule 1: -m recent --rcheck -j ACCEPT (the match recent)"),
+    (["INPUT -m socket -j A", "A -m recent --rcheck -j ACCEPT"],
+     "A rule 1: -m recent --rcheck -j ACCEPT (the match recent)"),
+    ([f"INPUT -s 10.0.{n}.0/24 -m recent --rcheck -j ACCEPT" for n in range(100)],
+     "INPUT rule 1: -s 10.0.0.0/24 -m recent --rcheck -j ACCEPT (the match recent)"),
+])
+def test_why_it_cannot_be_told(rules: list[str], why: str):
+    """The first reason is a rule that decides, and what of it, or of the way to it, is in doubt."""
+    found = capture(legacy=legacy(*(f"-A {rule}" for rule in rules), policy="DROP", chains=("A",)))
+    judge = exposure.Judge(found)
+    number = exposure.address("203.0.113.11", 4)
+    whys = judge.arrive(4, judge.host.interfaces["eth0"], None, number, 8002).whys
+    assert whys[0] == f"iptables-legacy filter {why}"
