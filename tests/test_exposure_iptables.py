@@ -264,7 +264,7 @@ PAIR = {"concat": [captures.SADDR, captures.DPORT]}
 EMPTY = {"set": {"family": "inet", "table": "t", "name": "empty", "type": "ipv4_addr"}}
 
 
-def accepted(*conditions: dict, more: tuple[dict, ...] = (), **chain: str) -> dict[str, str]:
+def accepted(*conditions: dict, more: tuple[dict, ...] = (), **chain: str | int) -> dict[str, str]:
     """A capture with one rule that lets in, and all else dropped."""
     return capture(nft=captures.nft([*conditions, {"accept": None}], more=more, chain={"policy": "drop"} | chain))
 
@@ -274,6 +274,14 @@ def test_an_address_together_with_a_port():
     assert gets_in(found) == NOBODY and gets_in(found, port=22) == (["192.0.2.1/32"], [])
     found = accepted(captures.match(PAIR, {"set": [{"concat": [f"192.0.2.{n}", 8000 + n]} for n in (1, 2, 3)]}))
     assert gets_in(found) == (["192.0.2.2/32"], [])
+
+
+def test_an_address_together_with_a_mark():
+    pair = captures.match({"concat": [captures.SADDR, MARK]}, {"set": [{"concat": ["192.0.2.1", 0]}]})
+    near, far = (captures.match(captures.SADDR, {"prefix": {"addr": base, "len": 24}}) for base in
+                 ("192.0.2.0", "198.51.100.0"))
+    assert gets_in(accepted(pair)) == gets_in(accepted(pair, near)) == (["192.0.2.1/32"], [])
+    assert gets_in(accepted(pair, far)) == NOBODY
 
 
 def test_a_mask_on_an_address_is_in_doubt():
@@ -346,7 +354,8 @@ def test_a_long_row_of_rules_in_doubt(first: str, second: str, policy: str):
 def test_a_long_row_of_rules(rule: str, who: list):
     """They are taken together where their sources and their verdicts are all that tells them apart."""
     row = [rule % n for n in range(100)]
-    found = capture(legacy=legacy(*row, "-A A -s 10.0.9.0/24 -j ACCEPT", policy="DROP", chains=("A",)))
+    split = "-A INPUT -s 10.0.9.64/26 -m mark --mark 0x1 -j DROP"  # no packet has this mark
+    found = capture(legacy=legacy(split, *row, "-A A -s 10.0.9.0/24 -j ACCEPT", policy="DROP", chains=("A",)))
     assert gets_in(found) == (who, [])
 
 
@@ -355,6 +364,22 @@ def test_answers_are_told_apart_by_where_they_come_from():
     rules = [f"-A OUTPUT -s {source}/32 -d 10.0.0.0/8 -j ACCEPT" for source in ("192.0.2.1", "203.0.113.11")]
     found = capture(sockets=captures.sockets("203.0.113.11:8002"), legacy=table("filter", ":OUTPUT DROP", *rules))
     assert gets_in(found) == (["10.0.0.0/8"], [])
+
+
+# -- when chains of nftables are asked
+
+@pytest.mark.parametrize(("priority", "who"), [(-201, NOBODY), (-200, DOUBT), (-199, EVERYBODY)])
+def test_connection_tracking_has_a_priority(priority: int, who: tuple):
+    """It is -200; which of two at the same one is first depends on what was loaded first."""
+    new = captures.match({"ct": {"key": "state"}}, "new", "in")
+    assert gets_in(accepted(new, hook="prerouting", prio=priority)) == who
+
+
+def test_translations_are_for_connections_that_are_tracked():
+    rules = captures.nft([captures.match(captures.DPORT, {"set": [22, 8002]}), {"drop": None}],
+                         chain={"type": "nat", "hook": "prerouting", "prio": -100})
+    assert gets_in(capture(nft=rules, legacy=NOT_TRACKED)) == EVERYBODY
+    assert gets_in(capture(nft=rules, legacy=NOT_TRACKED), port=22) == gets_in(capture(nft=rules)) == NOBODY
 
 
 # -- chains that call one another

@@ -607,6 +607,10 @@ class Base:
         #: Whether connection tracking has seen a packet that comes here.
         self.tracking = (chain.family not in ("bridge", "netdev") and chain.hook != "ingress"
                          and (chain.hook not in ("prerouting", "output") or chain.priority > -200))
+        #: Why it cannot be told what that knows.
+        self.untold = ("connection tracking on a bridge" if chain.family == "bridge" else
+                       "which of two is first at priority -200" if chain.hook in ("prerouting", "output")
+                       and chain.priority == -200 else None)
         self.order = callees_first(chain)
         leads, moving = {}, {}
         self.effects = False
@@ -803,8 +807,8 @@ class Part:
             values["ctdir"] = BREAK if not entry else int(values["way"] == "out")
             values["ctstatus"] = (BREAK if not entry else values["status"] if values["way"] == "in"
                                   else Doubt("the status of a connection that has been answered"))
-            if values["stage"] == "bridge":
-                values.update((field, Doubt("connection tracking on a bridge")) for field in STATE if field != "mark")
+            if self.base.untold:
+                values.update((field, Doubt(self.base.untold)) for field in STATE if field != "mark")
             self.stated[state] = values
         return self.stated[state]
 
@@ -2570,13 +2574,13 @@ class Judge:
         state = NOTHING
         for device in filter(None, (bridge_port, interface.name)):
             for base in rules.hooks("netdev", "in", ["ingress"]):
-                passage = self.on_device(base, device, dict(early, iif=device, stage="netdev"), state)
+                passage = self.on_device(base, device, dict(early, iif=device), state)
                 if passage:
                     passages.append(passage)
                     state = marked(state, [base])
         if bridge_port:
             bases = rules.hooks("bridge", "in", ["prerouting", "input"])
-            passages.append(rules.passage(bases, dict(early, iif=bridge_port, stage="bridge", nfproto=7), state))
+            passages.append(rules.passage(bases, dict(early, iif=bridge_port, nfproto=7), state))
             state = marked(state, bases)
         passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values, state, before))
         passages = [passage for passage in passages if passage]
@@ -2600,11 +2604,10 @@ class Judge:
     def values(self, family, way, **given):
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
-        values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
-                  "connection": 8, "tracked": True, "status": 0, "iif": "", "oif": "", "saddr": PEER,
-                  "daddr": PEER, "l4proto": 6, "nexthdr": 6, "nfproto": 2 if family == 4 else 10,
-                  "ethertype": ETHER["ip" if family == 4 else "ip6"], "flags": 18, "pkttype": "host",
-                  "dtype": "local", "back": self.host.routes[family].back}
+        values = {"family": family, "end": END[family], "way": way, "connection": 8, "tracked": True, "status": 0,
+                  "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
+                  "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
+                  "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
         return values
 
