@@ -264,7 +264,7 @@ PAIR = {"concat": [captures.SADDR, captures.DPORT]}
 EMPTY = {"set": {"family": "inet", "table": "t", "name": "empty", "type": "ipv4_addr"}}
 
 
-def accepted(*conditions: dict, more: tuple[dict, ...] = (), **chain: str) -> dict[str, str]:
+def accepted(*conditions: dict, more: tuple[dict, ...] = (), **chain: str | int) -> dict[str, str]:
     """A capture with one rule that lets in, and all else dropped."""
     return capture(nft=captures.nft([*conditions, {"accept": None}], more=more, chain={"policy": "drop"} | chain))
 
@@ -276,11 +276,21 @@ def test_an_address_together_with_a_port():
     assert gets_in(found) == (["192.0.2.2/32"], [])
 
 
+def test_an_address_together_with_a_mark():
+    pair = captures.match({"concat": [captures.SADDR, MARK]}, {"set": [{"concat": ["192.0.2.1", 0]}]})
+    near, far = (captures.match(captures.SADDR, {"prefix": {"addr": base, "len": 24}}) for base in
+                 ("192.0.2.0", "198.51.100.0"))
+    assert gets_in(accepted(pair)) == gets_in(accepted(pair, near)) == (["192.0.2.1/32"], [])
+    assert gets_in(accepted(pair, far)) == NOBODY
+
+
 def test_a_mask_on_an_address_is_in_doubt():
     masked = captures.match({"&": [captures.SADDR, "255.0.0.255"]}, "10.0.0.1")
     ten = captures.match(captures.SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}})
     change = {"mangle": {"key": MARK, "value": 7}}
-    assert gets_in(accepted(masked)) == DOUBT and gets_in(accepted(change, masked)) == DOUBT
+    number = captures.match({"&": [captures.SADDR, 0xff0000ff]}, 0x0a000001)
+    for rule in ([masked], [number], [change, masked]):
+        assert gets_in(accepted(*rule)) == DOUBT
     for both in ([masked, ten], [ten, masked], [change, masked, ten], [masked, change, ten]):
         assert gets_in(accepted(*both)) == ([], ["10.0.0.0/8"])
 
@@ -291,8 +301,11 @@ def test_an_interface_in_doubt():
                                          "eth0: <BROADCAST,UP,LOWER_UP> mtu 1500 master red \\    vrf_slave table 10")
     by = {"vmap": {"key": {"meta": {"key": "iifname"}}, "data": {"set": [["eth0", {"accept": None}]]}}}
     pair = {"concat": [{"meta": {"key": "iifname"}}, captures.SADDR]}
-    found = accepted(captures.match(pair, {"set": [{"concat": ["eth0", "192.0.2.1"]}]}))
-    assert gets_in(found) == (["192.0.2.1/32"], []) and gets_in(found | {"links": vrf}) == ([], ["192.0.2.1/32"])
+    one = captures.match(pair, {"set": [{"concat": ["eth0", "192.0.2.1"]}]})
+    net = captures.match(captures.SADDR, {"prefix": {"addr": "192.0.2.0", "len": 24}})
+    for rule in ([one], [one, net], [net, one], [{"mangle": {"key": MARK, "value": 7}}, one]):
+        found = accepted(*rule)
+        assert gets_in(found) == (["192.0.2.1/32"], []) and gets_in(found | {"links": vrf}) == ([], ["192.0.2.1/32"])
     found = capture(nft=captures.nft([by], chain={"policy": "drop"}))
     assert gets_in(found) == EVERYBODY and gets_in(found | {"links": vrf}) == DOUBT
     assert gets_in(checked(4, "--invert ", links=vrf)) == DOUBT
@@ -341,7 +354,8 @@ def test_a_long_row_of_rules_in_doubt(first: str, second: str, policy: str):
 def test_a_long_row_of_rules(rule: str, who: list):
     """They are taken together where their sources and their verdicts are all that tells them apart."""
     row = [rule % n for n in range(100)]
-    found = capture(legacy=legacy(*row, "-A A -s 10.0.9.0/24 -j ACCEPT", policy="DROP", chains=("A",)))
+    split = "-A INPUT -s 10.0.9.64/26 -m mark --mark 0x1 -j DROP"  # no packet has this mark
+    found = capture(legacy=legacy(split, *row, "-A A -s 10.0.9.0/24 -j ACCEPT", policy="DROP", chains=("A",)))
     assert gets_in(found) == (who, [])
 
 
@@ -350,6 +364,22 @@ def test_answers_are_told_apart_by_where_they_come_from():
     rules = [f"-A OUTPUT -s {source}/32 -d 10.0.0.0/8 -j ACCEPT" for source in ("192.0.2.1", "203.0.113.11")]
     found = capture(sockets=captures.sockets("203.0.113.11:8002"), legacy=table("filter", ":OUTPUT DROP", *rules))
     assert gets_in(found) == (["10.0.0.0/8"], [])
+
+
+# -- when chains of nftables are asked
+
+@pytest.mark.parametrize(("priority", "who"), [(-201, NOBODY), (-200, DOUBT), (-199, EVERYBODY)])
+def test_connection_tracking_has_a_priority(priority: int, who: tuple):
+    """It is -200; which of two at the same one is first depends on what was loaded first."""
+    new = captures.match({"ct": {"key": "state"}}, "new", "in")
+    assert gets_in(accepted(new, hook="prerouting", prio=priority)) == who
+
+
+def test_translations_are_for_connections_that_are_tracked():
+    rules = captures.nft([captures.match(captures.DPORT, {"set": [22, 8002]}), {"drop": None}],
+                         chain={"type": "nat", "hook": "prerouting", "prio": -100})
+    assert gets_in(capture(nft=rules, legacy=NOT_TRACKED)) == EVERYBODY
+    assert gets_in(capture(nft=rules, legacy=NOT_TRACKED), port=22) == gets_in(capture(nft=rules)) == NOBODY
 
 
 # -- chains that call one another
@@ -370,3 +400,24 @@ def test_chains(rules: list[str], policy: str, who: list):
     """RETURN goes on in the calling chain, or to the policy; behind -g it is the chain before that goes on."""
     found = legacy(*(f"-A {rule}" for rule in rules), policy=policy, chains=("A", "B"))
     assert gets_in(capture(legacy=found)) == (who, [])
+
+
+@pytest.mark.parametrize(("rules", "why"), [
+    (["INPUT -m recent --rcheck -j A", "A -j ACCEPT"], "A rule 1: -j ACCEPT (the match recent)"),
+    (["INPUT -m recent --rcheck -g A", "A -s 10.0.0.0/8 -j RETURN", "A -j ACCEPT"],
+     "A rule 2: -j ACCEPT (the match recent)"),
+    (["INPUT -m recent --rcheck -g A", "INPUT -j ACCEPT", "A -s 10.0.0.0/8 -j RETURN", "A -j ACCEPT"],
+     "A rule 1: -s 10.0.0.0/8 -j RETURN (the match recent)"),
+    (["INPUT -j A", "A -m recent --rcheck -j ACCEPT"], "A rule 1: -m recent --rcheck -j ACCEPT (the match recent)"),
+    (["INPUT -m socket -j A", "A -m recent --rcheck -j ACCEPT"],
+     "A rule 1: -m recent --rcheck -j ACCEPT (the match recent)"),
+    ([f"INPUT -s 10.0.{n}.0/24 -m recent --rcheck -j ACCEPT" for n in range(100)],
+     "INPUT rule 1: -s 10.0.0.0/24 -m recent --rcheck -j ACCEPT (the match recent)"),
+])
+def test_why_it_cannot_be_told(rules: list[str], why: str):
+    """The first reason is a rule that decides, and what of it, or of the way to it, is in doubt."""
+    found = capture(legacy=legacy(*(f"-A {rule}" for rule in rules), policy="DROP", chains=("A",)))
+    judge = exposure.Judge(found)
+    number = exposure.address("203.0.113.11", 4)
+    whys = judge.arrive(4, judge.host.interfaces["eth0"], None, number, 8002).whys
+    assert whys[0] == f"iptables-legacy filter {why}"

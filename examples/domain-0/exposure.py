@@ -314,8 +314,7 @@ class Cond:
 
     def whole(self):
         """The set that it asks for, where it is one set and nothing else."""
-        plain = len(self.fields) == 1 and len(self.elements) == 1 and self.elements[0][0].mask is None
-        return self.elements[0][0].numbers if plain else None
+        return self.elements[0][0].numbers if len(self.fields) == 1 and len(self.elements) == 1 else None
 
     def numbers(self, peer):
         """The sets of addresses of the peer that it asks for."""
@@ -363,10 +362,7 @@ class Cond:
         sure, perhaps, why = [], [], None
         for element in self.elements:
             rest = Cond((), ((element[:at] + element[at + 1:]),)).told(found[:at] + found[at + 1:])
-            if element[at].mask is not None and rest is not False:
-                rest = Doubt("a mask on an address")
-                perhaps.append([0, end])
-            elif isinstance(rest, Doubt):
+            if isinstance(rest, Doubt):
                 perhaps.append(element[at].numbers)
             elif rest:
                 sure.append(element[at].numbers)
@@ -611,6 +607,10 @@ class Base:
         #: Whether connection tracking has seen a packet that comes here.
         self.tracking = (chain.family not in ("bridge", "netdev") and chain.hook != "ingress"
                          and (chain.hook not in ("prerouting", "output") or chain.priority > -200))
+        #: Why it cannot be told what that knows.
+        self.untold = ("connection tracking on a bridge" if chain.family == "bridge" else
+                       "which of two is first at priority -200" if chain.hook in ("prerouting", "output")
+                       and chain.priority == -200 else None)
         self.order = callees_first(chain)
         leads, moving = {}, {}
         self.effects = False
@@ -816,8 +816,8 @@ class Part:
             values["ctdir"] = BREAK if not entry else int(values["way"] == "out")
             values["ctstatus"] = (BREAK if not entry else values["status"] if values["way"] == "in"
                                   else Doubt("the status of a connection that has been answered"))
-            if values["bridged"]:
-                values.update((field, Doubt("connection tracking on a bridge")) for field in STATE if field != "mark")
+            if self.base.untold:
+                values.update((field, Doubt(self.base.untold)) for field in STATE if field != "mark")
             self.stated[state] = values
         return self.stated[state]
 
@@ -1822,6 +1822,8 @@ class Nftables:
             return NEVER
         if mask is not None:
             mask = one_number(fields[0], mask)
+            if fields[0] in TEXTS + ("saddr", "daddr") or len(fields) > 1:
+                raise Strange("a mask")
         if operator in ("in", "!") and fields in BITS and mask is None:
             return Cond(fields, ((Bits(one_number(fields[0], right)),),), operator == "!", needs)
         if operator in ("<", ">", "<=", ">="):
@@ -2633,7 +2635,7 @@ class Judge:
         if bridge_port:
             stages += [self.on_device("ingress", bridge_port, early)]
             stages += rules.stages("bridge", ["prerouting", "input"],
-                                   dict(early, iif=bridge_port, bridged=True, nfproto=7))
+                                   dict(early, iif=bridge_port, nfproto=7))
         stages += [self.on_device("ingress", interface.name, early)]
         stages += rules.stages(family, ["prerouting"], before) + rules.stages(family, ["input"], values)
         met, walks = self.met(stages, "ingress", early, end)
@@ -2653,8 +2655,8 @@ class Judge:
     def values(self, family, way, **given):
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
-        values = {"family": family, "end": END[family], "way": way, "bridged": False, "connection": 8, "tracked": True,
-                  "status": 0, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
+        values = {"family": family, "end": END[family], "way": way, "connection": 8, "tracked": True, "status": 0,
+                  "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
                   "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
                   "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
