@@ -2214,7 +2214,7 @@ class Host:
             for begin, end in self.routes[family].locals:
                 if end - begin == 1:
                     numbers.add(begin)
-                elif family == 6 or begin >> 24 != 127:
+                elif begin >> 24 != 127:
                     wide.append(Doubt("an address of a network that is this host's own"))
             self.local[family] = sorted(numbers) + wide[:1]
             self.own[family] = union(*([number, number + 1] for number in numbers), *self.routes[family].locals)
@@ -2766,7 +2766,7 @@ def reasons(walks, perhaps, most=3):
                     if out[3] is not None and (out[2], out[3]) not in found and len(found) < most and intersection(
                             intersection([begin, end], region), perhaps):
                         found[out[2], out[3]] = "%s (%s)" % (out[2], out[3]) if out[2] else out[3]
-    return list(found.values())[:most]
+    return list(found.values())
 
 
 def letting(row, flat):
