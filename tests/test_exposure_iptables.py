@@ -376,7 +376,8 @@ def test_connection_tracking_has_a_priority(priority: int, who: tuple):
 
 
 def test_translations_are_for_connections_that_are_tracked():
-    rules = captures.nft([captures.match(captures.DPORT, {"set": [22, 8002]}), {"drop": None}],
+    new = captures.match({"ct": {"key": "state"}}, "new", "in")
+    rules = captures.nft([new, captures.match(captures.DPORT, {"set": [22, 8002]}), {"drop": None}],
                          chain={"type": "nat", "hook": "prerouting", "prio": -100})
     assert gets_in(capture(nft=rules, legacy=NOT_TRACKED)) == EVERYBODY
     assert gets_in(capture(nft=rules, legacy=NOT_TRACKED), port=22) == gets_in(capture(nft=rules)) == NOBODY

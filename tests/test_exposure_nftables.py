@@ -261,6 +261,18 @@ def test_a_translation_may_lead_here_from_another_port(statement: dict, perhaps:
     assert (exposure.networks(answered.open, 4), " ".join(exposure.networks(answered.perhaps, 4))) == ([], perhaps)
 
 
+@pytest.mark.parametrize(("rules", "policy", "elsewhere", "expected"), [
+    ([[{"drop": None}]], "accept", [], "may 0.0.0.0/0"), ([], "drop", [], "may 0.0.0.0/0"),
+    ([[{"drop": None}]], "accept", [match(STATE, "established", "in"), {"accept": None}], ""),
+    ([[{"accept": None}]], "accept", [], "0.0.0.0/0"), ([[{"jump": {"target": "other"}}]], "accept", [], "0.0.0.0/0")],
+    ids=["drops", "a policy", "drops, where connections are tracked", "accepts", "jumps"])
+def test_a_chain_of_type_nat_is_asked_where_connections_are_tracked(rules, policy, elsewhere, expected):
+    """(The kernel was asked: without a rule that needs connection tracking, a drop in such a chain does nothing.)"""
+    nat = chain("nat", "prerouting", -100, *rules, type="nat", policy=policy)
+    answered = answer(tables(nat, chain("other", None, 0), chain("in", "input", 0, *filter(None, [elsewhere]))), 4)
+    assert said(answered.open, answered.perhaps, 4) == expected
+
+
 def chain(name: str, hook: str, priority: int, *rules: list, **more: object) -> tuple[dict, list]:
     """A base chain and its rules."""
     return {"family": "inet", "table": "t", "name": name, "type": "filter", "hook": hook, "prio": priority,

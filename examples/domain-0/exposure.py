@@ -2418,7 +2418,12 @@ class Filter:
                                % show(sorted(unread)[0], 60))
         kept = {}
         self.bases = []
+        asked = (cond for chain in chains for each in callees_first(chain) for rule in each.rules
+                 for cond in conditions(rule.steps))
+        tracked = any(not (STATE - {"mark"}).isdisjoint(cond.fields) for cond in asked)
         for chain in chains:
+            if chain.kind == "nat" and not tracked:
+                chain = asked_perhaps(chain)
             if chain.hook in ("ingress", "prerouting", "input", "output", "postrouting", "egress"):
                 way = "out" if chain.hook in ("output", "postrouting", "egress") else "in"
                 if way == "out" and chain.kind == "nat":
@@ -2491,6 +2496,22 @@ class Filter:
         passes = union(one_way[0], other[0])
         doubtful = without(passes, intersection(one_way[0], other[0]), end)
         return passes, union(one_way[1], other[1], doubtful), one_way[2] + other[2]
+
+
+def asked_perhaps(chain):
+    """A base chain of type nat, of which the kernel asks about new connections, where it knows of connections: a rule
+    of type filter in it makes the kernel track none (nf_nat_inet_fn in net/netfilter/nf_nat_core.c)."""
+    if chain.policy != DROP and not any(
+            step[0] == "do" and step[1] == DROP or step[0] == "branch"
+            for each in callees_first(chain) for rule in each.rules for step in rule.steps):
+        return chain
+    perhaps = Chain(chain.name, chain.family, chain.hook, chain.priority, ACCEPT, chain.kind, chain.devices)
+    whether = "if", Unknown("a chain of type nat, while no rule asks for the state of a connection")
+    last = chain.rules[-1:] or [Rule([], ("nftables", chain.name, 0), "policy drop")]
+    perhaps.rules = [Rule([whether, ("do", JUMP, chain)], last[0].place, last[0].text)]
+    if chain.policy == DROP:
+        perhaps.rules.append(Rule([whether, ("do", DROP, None)], last[0].place, last[0].text))
+    return perhaps
 
 
 def orders(stages):
