@@ -156,6 +156,10 @@ def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
     assert who(capture(nft=nft(*chains))) == {"eth0": by_eth0, "eth1": by_eth1}
 
 
+INSIDE = exposure.network("192.168.1.0/24", 4)
+OUTSIDE = exposure.complement(INSIDE, 1 << 32)
+
+
 @pytest.mark.parametrize(("chains", "ways"), [
     ([], {"xenbr0": OPEN}),
     ([chain("netdev", "ingress", DROP, dev="eth0")], {"xenbr0 by eth0": CLOSED, "xenbr0 by vif1.0": OPEN}),
@@ -171,16 +175,16 @@ def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
     ([chain("bridge", "input", NEW + ACCEPT, policy="drop")], {"xenbr0": PERHAPS}),
     ([chain("bridge", "input", [match({"meta": {"key": "iifname"}}, "vif1.0"), *SET_MARK]),
       chain("inet", "input", MARK + ACCEPT, policy="drop")], {"xenbr0 by eth0": CLOSED, "xenbr0 by vif1.0": OPEN}),
+    # The answer passes the bridge, too, but for a peer that is beyond eth1; by a port that nobody knows beforehand.
+    ([chain("bridge", "output", DROP)], {"xenbr0": (["192.168.1.0/24"], [])}),
+    ([chain("bridge", "postrouting", [match({"meta": {"key": "oifname"}}, "vif1.0"), *DROP])],
+     {"xenbr0": (["192.168.1.0/24"], exposure.networks(OUTSIDE, 4))}),
 ], ids=["none", "device of a port", "device of the bridge", "prerouting", "input", "forward", "VLAN tag", "state",
-        "mark"])
+        "mark", "output", "postrouting"])
 def test_chains_at_a_bridge(chains: list, ways: dict):
     """A packet comes by a port that is up; where the rules do not tell the ports apart, there is one answer."""
     found = who(capture(nft=nft(*chains), **BRIDGE))
     assert {way: answer for way, answer in found.items() if way != "eth1"} == ways
-
-
-INSIDE = exposure.network("192.168.1.0/24", 4)
-OUTSIDE = exposure.complement(INSIDE, 1 << 32)
 
 
 @pytest.mark.parametrize(("chains", "open_", "perhaps"), [

@@ -2419,7 +2419,7 @@ class Filter:
         kept = {}
         self.bases = []
         asked = (cond for chain in chains for each in callees_first(chain) for rule in each.rules
-                 for cond in conditions(rule.steps))
+                 for cond in conditions(rule.others))
         tracked = any(not (STATE - {"mark"}).isdisjoint(cond.fields) for cond in asked)
         for chain in chains:
             if chain.kind == "nat" and not tracked:
@@ -2743,7 +2743,11 @@ class Judge:
     def leaving(self, family, device, values, state):
         """Who gets an answer that leaves by a device, and [(walk, state)]."""
         stages = self.filter.stages(family, ["output", "postrouting"], values)
-        return self.met(stages + [self.on_device("egress", device, values)], "egress", values, END[family], state)
+        stages.append(self.on_device("egress", device, values))
+        if any(each.slave_of == "bridge" and each.master == device for each in self.host.interfaces.values()):
+            port = Doubt("the port of a bridge that an answer leaves by")
+            stages += self.filter.stages("bridge", ["output", "postrouting"], dict(values, oif=port, nfproto=7))
+        return self.met(stages, "egress", values, END[family], state)
 
     def led_here(self, answer, family, interface, bridge_port, number, port):
         """The answer, with those in doubt whom a translation (DNAT, REDIRECT) may lead to this port from another."""
