@@ -276,6 +276,13 @@ def test_an_address_together_with_a_port():
     assert gets_in(found) == (["192.0.2.2/32"], [])
 
 
+def test_an_address_together_with_flags():
+    """Which a packet in fragments may not show; then the rule does not hold."""
+    pair = {"concat": [captures.SADDR, {"payload": {"protocol": "tcp", "field": "flags"}}]}
+    found = accepted(captures.match(pair, {"set": [{"concat": ["192.0.2.1", "syn"]}]}))
+    assert gets_in(found) == (["192.0.2.1/32"], [])
+
+
 def test_an_address_together_with_a_mark():
     pair = captures.match({"concat": [captures.SADDR, MARK]}, {"set": [{"concat": ["192.0.2.1", 0]}]})
     near, far = (captures.match(captures.SADDR, {"prefix": {"addr": base, "len": 24}}) for base in
@@ -373,6 +380,16 @@ def test_connection_tracking_has_a_priority(priority: int, who: tuple):
     """It is -200; which of two at the same one is first depends on what was loaded first."""
     new = captures.match({"ct": {"key": "state"}}, "new", "in")
     assert gets_in(accepted(new, hook="prerouting", prio=priority)) == who
+
+
+def test_connection_tracking_puts_fragments_together():
+    """The first of them may be too short for the flags. Only rules that need tracking begin it, not an empty table."""
+    syn = captures.match({"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, "syn"]}, "syn")
+    rules = captures.nft([syn, {"drop": None}], chain={"hook": "prerouting"})
+    for tracks_not in ("", table("nat", ":PREROUTING ACCEPT")):
+        assert gets_in(capture(nft=rules, legacy=tracks_not)) == DOUBT
+    for tracks in (REDIRECTED, legacy("-A INPUT -m conntrack --ctstate INVALID -j DROP")):
+        assert gets_in(capture(nft=rules, legacy=tracks), port=22) == NOBODY
 
 
 def test_translations_are_for_connections_that_are_tracked():
