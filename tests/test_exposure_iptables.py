@@ -128,6 +128,14 @@ def test_marks(targets: list[str], match: str, who: tuple):
     assert gets_in(capture(legacy=marks + legacy(f"-A INPUT -m {match} -j ACCEPT", policy="DROP"))) == who
 
 
+def test_a_mark_that_packets_come_to_have_later():
+    """What may drop those that have it is asked about again, for those that have it now."""
+    drop = "-A PREROUTING -m mark --mark 0x1 -m recent --rcheck -j DROP"
+    marks = [f"-A PREROUTING -s {network} -j {SET} 0x1/0xffffffff" for network in ("10.0.0.0/8", "11.0.0.0/8")]
+    found = capture(legacy=table("mangle", ":PREROUTING ACCEPT", marks[0], drop, marks[1], drop))
+    assert gets_in(found)[1] == ["10.0.0.0/7"]
+
+
 @pytest.mark.parametrize(("targets", "match", "who"), [
     ([f"{SET} 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x7", EVERYBODY),
     (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x7", NOBODY),
@@ -279,8 +287,9 @@ def test_an_address_together_with_a_port():
 def test_an_address_together_with_flags():
     """Which a packet in fragments may not show; then the rule does not hold."""
     pair = {"concat": [captures.SADDR, {"payload": {"protocol": "tcp", "field": "flags"}}]}
-    found = accepted(captures.match(pair, {"set": [{"concat": ["192.0.2.1", "syn"]}]}))
-    assert gets_in(found) == (["192.0.2.1/32"], [])
+    for hook in ("prerouting", "input"):
+        found = accepted(captures.match(pair, {"set": [{"concat": ["192.0.2.1", "syn"]}]}), hook=hook)
+        assert gets_in(found) == (["192.0.2.1/32"], [])
 
 
 def test_an_address_together_with_a_mark():
