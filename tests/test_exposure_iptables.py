@@ -128,6 +128,14 @@ def test_marks(targets: list[str], match: str, who: tuple):
     assert gets_in(capture(legacy=marks + legacy(f"-A INPUT -m {match} -j ACCEPT", policy="DROP"))) == who
 
 
+def test_a_mark_that_packets_come_to_have_later():
+    """What may drop those that have it is asked about again, for those that have it now."""
+    drop = "-A PREROUTING -m mark --mark 0x1 -m recent --rcheck -j DROP"
+    marks = [f"-A PREROUTING -s {network} -j {SET} 0x1/0xffffffff" for network in ("10.0.0.0/8", "11.0.0.0/8")]
+    found = capture(legacy=table("mangle", ":PREROUTING ACCEPT", marks[0], drop, marks[1], drop))
+    assert gets_in(found)[1] == ["10.0.0.0/7"]
+
+
 @pytest.mark.parametrize(("targets", "match", "who"), [
     ([f"{SET} 0x7/0xffffffff", f"{RESTORE} {WHOLE}"], "mark --mark 0x7", EVERYBODY),
     (["CONNMARK --set-xmark 0x7/0xffffffff"], "connmark --mark 0x7", NOBODY),
@@ -276,6 +284,14 @@ def test_an_address_together_with_a_port():
     assert gets_in(found) == (["192.0.2.2/32"], [])
 
 
+def test_an_address_together_with_flags():
+    """Which a packet in fragments may not show; then the rule does not hold."""
+    pair = {"concat": [captures.SADDR, {"payload": {"protocol": "tcp", "field": "flags"}}]}
+    for hook in ("prerouting", "input"):
+        found = accepted(captures.match(pair, {"set": [{"concat": ["192.0.2.1", "syn"]}]}), hook=hook)
+        assert gets_in(found) == (["192.0.2.1/32"], [])
+
+
 def test_an_address_together_with_a_mark():
     pair = captures.match({"concat": [captures.SADDR, MARK]}, {"set": [{"concat": ["192.0.2.1", 0]}]})
     near, far = (captures.match(captures.SADDR, {"prefix": {"addr": base, "len": 24}}) for base in
@@ -373,6 +389,16 @@ def test_connection_tracking_has_a_priority(priority: int, who: tuple):
     """It is -200; which of two at the same one is first depends on what was loaded first."""
     new = captures.match({"ct": {"key": "state"}}, "new", "in")
     assert gets_in(accepted(new, hook="prerouting", prio=priority)) == who
+
+
+def test_connection_tracking_puts_fragments_together():
+    """The first of them may be too short for the flags. Only rules that need tracking begin it, not an empty table."""
+    syn = captures.match({"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, "syn"]}, "syn")
+    rules = captures.nft([syn, {"drop": None}], chain={"hook": "prerouting"})
+    for tracks_not in ("", table("nat", ":PREROUTING ACCEPT")):
+        assert gets_in(capture(nft=rules, legacy=tracks_not)) == DOUBT
+    for tracks in (REDIRECTED, legacy("-A INPUT -m conntrack --ctstate INVALID -j DROP")):
+        assert gets_in(capture(nft=rules, legacy=tracks), port=22) == NOBODY
 
 
 def test_translations_are_for_connections_that_are_tracked():

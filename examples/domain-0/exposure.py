@@ -1265,7 +1265,6 @@ class Iptables:
     def __init__(self, text, family, program):
         self.family, self.program = family, program
         self.tables = {}
-        self.kept = {}
         self.table = None
         for number, line in enumerate(text.split("\n"), 1):
             line = line.strip()
