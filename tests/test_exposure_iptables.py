@@ -181,6 +181,22 @@ def test_the_way_back(words: str, four: list, six: list):
     assert gets_in(checked(6, words), family=6, interface="eth1") == (six, [])
 
 
+def test_the_way_back_that_the_kernel_asks_for_is_the_best_one():
+    two = captures.NODE["routes4"] + "default via 192.168.1.254 dev eth1 metric 2048\n"
+    found = capture(settings="ipv4 all rp_filter 1\n", routes4=two)
+    assert gets_in(found, interface="eth1") == (["192.168.1.0/24"], [])
+
+
+def test_the_way_back_is_in_doubt_where_more_than_the_address_decides():
+    rules = captures.NODE["rules4"] + "100:\tfrom all fwmark 0x1 lookup 7\n"
+    assert gets_in(checked(4, "--invert ", rules4=rules)) == DOUBT
+
+
+def test_an_answer_has_the_mark_of_its_connection():
+    out = table("filter", ":OUTPUT DROP", "-A OUTPUT -m connmark --mark 0x0 -j ACCEPT")
+    assert gets_in(capture(legacy=out)) == EVERYBODY
+
+
 def test_the_way_back_of_nftables_is_the_best_one():
     """Of two routes to one network it is that of the smaller metric (the kernel was asked)."""
     fib = captures.match({"fib": {"result": "oif", "flags": ["saddr", "iif"]}}, False)
