@@ -44,4 +44,4 @@ def test_who_may_not_list_them_is_told_so(node):
     """And is not told that there are none."""
     done = node.run("setpriv", "--bounding-set=-net_admin", "python3", "-c", TABLES, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "one line: the tables of nftables cannot be listed: not permitted\n"
+    assert done.stderr == "one line: the tables of nftables cannot be listed: Operation not permitted\n"

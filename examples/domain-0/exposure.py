@@ -50,6 +50,8 @@ def show(text, length=200):
 
     >>> show("eth0"), show("a\x1b[31m\n\u202e")
     ('eth0', 'a\\x1b[31m\\n\\u202e')
+    >>> show("eth0", 4), show("bridge0", 4)
+    ('eth0', 'b...')
     """
     text = str(text)
     if len(text) > length:
@@ -159,6 +161,8 @@ def networks(flat, family, most=None):
 
     >>> networks([0xC0A80100, 0xC0A80180], 4), networks([0, 1 << 128], 6), networks([1, 4], 4)
     (['192.168.1.0/25'], ['::/0'], ['0.0.0.1/32', '0.0.0.2/31'])
+    >>> networks([1, 4], 4, most=1)
+    ['0.0.0.1/32']
     """
     found = []
     bits = 32 if family == 4 else 128
@@ -192,6 +196,8 @@ def network(text, family):
 
     >>> networks(network("192.168.1.1/8", 4), 4), networks(network("10.0.0.0/255.0.0.0", 4), 4)
     (['192.0.0.0/8'], ['10.0.0.0/8'])
+    >>> networks(network("2001:db8::1/32", 6), 6), networks(network("::1", 6), 6)
+    (['2001:db8::/32'], ['::1/128'])
     >>> network("10.0.0.0/255.0.0.255", 4)
     Traceback (most recent call last):
     ...
@@ -308,8 +314,7 @@ class Cond:
 
     def whole(self):
         """The set that it asks for, where it is one set and nothing else."""
-        plain = len(self.fields) == 1 and len(self.elements) == 1 and self.elements[0][0].mask is None
-        return self.elements[0][0].numbers if plain else None
+        return self.elements[0][0].numbers if len(self.fields) == 1 and len(self.elements) == 1 else None
 
     def numbers(self, peer):
         """The sets of addresses of the peer that it asks for."""
@@ -357,10 +362,7 @@ class Cond:
         sure, perhaps, why = [], [], None
         for element in self.elements:
             rest = Cond((), ((element[:at] + element[at + 1:]),)).told(found[:at] + found[at + 1:])
-            if element[at].mask is not None and rest is not False:
-                rest = Doubt("a mask on an address")
-                perhaps.append([0, end])
-            elif isinstance(rest, Doubt):
+            if isinstance(rest, Doubt):
                 perhaps.append(element[at].numbers)
             elif rest:
                 sure.append(element[at].numbers)
@@ -402,13 +404,14 @@ class Unknown(Setless):
 
 
 class ReversePath(Setless):
-    """Whether the way back to the source of a packet is by the interface that it came in by; or, loose, by any."""
+    """Whether the way back to the source of a packet is by the interface that it came in by; or, loose, by any.
+    ``second``: or, for IPv6, a way that would be taken if there were no better one to the same network."""
 
-    __slots__ = ("loose", "negate")
+    __slots__ = ("loose", "negate", "second")
     fields = ("iif",)
 
-    def __init__(self, loose=False, negate=False):
-        self.loose, self.negate = loose, negate
+    def __init__(self, loose, negate, second=False):
+        self.loose, self.negate, self.second = loose, negate, second
 
     def moving(self, peer):
         """It asks the routes, which differ from address to address."""
@@ -420,13 +423,13 @@ class ReversePath(Setless):
             return Doubt("a reverse path check on the way out")
         if isinstance(values["iif"], Doubt) and not self.loose:
             return values["iif"]
-        where = values["back"](None if self.loose else values["iif"])
+        where = values["back"](None if self.loose else values["iif"], self.second)
         return where.negated(values["end"]) if self.negate else where
 
 
 NEVER = Cond(("family",), ())
 ACCEPT, DROP, RETURN, FALL = "accept", "drop", "return", "fall"
-JUMP, GOTO, CONTINUE = "jump", "goto", "continue"
+JUMP, GOTO = "jump", "goto"
 
 
 class Rule:
@@ -604,6 +607,10 @@ class Base:
         #: Whether connection tracking has seen a packet that comes here.
         self.tracking = (chain.family not in ("bridge", "netdev") and chain.hook != "ingress"
                          and (chain.hook not in ("prerouting", "output") or chain.priority > -200))
+        #: Why it cannot be told what that knows.
+        self.untold = ("connection tracking on a bridge" if chain.family == "bridge" else
+                       "which of two is first at priority -200" if chain.hook in ("prerouting", "output")
+                       and chain.priority == -200 else None)
         self.order = callees_first(chain)
         leads, moving = {}, {}
         self.effects = False
@@ -627,8 +634,10 @@ class Base:
                if isinstance(item, Ready) for cond in item.peers for numbers in [cond.whole()] if numbers is not None}
         #: Sets of very many addresses: who is in them, and who is not, goes through the rules as one.
         self.big = sorted((numbers for numbers in big.values() if len(numbers) > BIG), key=len)[-MOST_BIG:]
-        self.fields = [field for field in moving if field not in STATE and field != self.peer]
-        self.walks, self.blocks, self.cut = {}, {}, None
+        self.fields = [field for field in moving if field not in STATE and field != self.peer] + ["connection"]
+        #: All that may decide about a walk: each is kept by these, and those by which rules answer alike are one.
+        self.decisive = sorted({field for cond in leads for field in cond.fields}.union(self.fields))
+        self.walks, self.alike, self.blocks, self.cut = {}, {}, {}, None
 
     def regions(self, end):
         """[(set of addresses, {big set: whether they are in it})], which together are all addresses."""
@@ -644,14 +653,21 @@ class Base:
 
     def walk(self, values):
         """The walk of packets with these values."""
-        answers = tuple(cond.evaluate(values) for cond in self.leads)
-        key = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
-               tuple(value.why if isinstance(value, Doubt) else value
-                     for value in [values[field] for field in self.fields]),
-               values["family"], values["end"], values["tracking"])
+        key = self.told(values, self.decisive)
         if key not in self.walks:
-            self.walks[key] = Walk(self, values, dict(zip(self.leads, answers)))
+            answers = tuple(cond.evaluate(values) for cond in self.leads)
+            alike = (tuple(answer.why if isinstance(answer, Doubt) else answer for answer in answers),
+                     self.told(values, self.fields))
+            if alike not in self.alike:
+                self.alike[alike] = Walk(self, values, dict(zip(self.leads, answers)))
+            self.walks[key] = self.alike[alike]
         return self.walks[key]
+
+    @staticmethod
+    def told(values, fields):
+        """Some values, and those that always decide, as a key."""
+        some = [values[name] for name in itertools.chain(fields, ("family", "end", "tracking", "status"))]
+        return tuple(value.why if isinstance(value, Doubt) else value for value in some)
 
 
 def conditions(steps):
@@ -728,7 +744,10 @@ class Part:
                 continue
             if isinstance(item, Block):
                 bounds.append(item.bounds)
-                items.append((item, lead, None))
+                if lead is True or item.apart:
+                    items.append((item, lead, None))
+                else:  # each of them may hold, and whoever meets two of them may meet the second, too
+                    items += [(ready, lead, Where(ready.once)) for ready in item.rules]
                 continue
             where = None
             for cond in item.peers:
@@ -795,10 +814,10 @@ class Part:
             values["ctmark"] = BREAK if not entry else Doubt("a connection mark") if ctmark is None else ctmark
             values["ctstate"] = 64 if not tracked else values["connection"] if entry else 1
             values["ctdir"] = BREAK if not entry else int(values["way"] == "out")
-            values["ctstatus"] = (BREAK if not entry else 0 if values["way"] == "in"
+            values["ctstatus"] = (BREAK if not entry else values["status"] if values["way"] == "in"
                                   else Doubt("the status of a connection that has been answered"))
-            if values["stage"] == "bridge":
-                values.update((field, Doubt("connection tracking on a bridge")) for field in STATE if field != "mark")
+            if self.base.untold:
+                values.update((field, Doubt(self.base.untold)) for field in STATE if field != "mark")
             self.stated[state] = values
         return self.stated[state]
 
@@ -942,9 +961,7 @@ class Part:
                 group = taken
             else:
                 verdict, target = step[1], step[2]
-                if verdict == CONTINUE:
-                    crowd.pend(group)
-                for state, segments in group.items() if verdict != CONTINUE else ():
+                for state, segments in group.items():
                     if verdict in (JUMP, GOTO):
                         runs = yield ("chain", target, state)
                         crowd.send(runs, state, segments, why, verdict)
@@ -1014,11 +1031,14 @@ class Crowd:
                 at = find(1, at + 1, until)
 
     def add(self, segment, outs):
-        """Note what may happen to packets of a segment; what is known already is not said twice."""
+        """Note what may happen to packets of a segment. What is known already is not said twice; a rule that only may
+        be meant gives way to one that is."""
         before = self.out[segment]
         if before is None:
             self.out[segment] = outs
         else:
+            sure = {out[:2] for out in outs if out[3] is None}
+            before = tuple(out for out in before if out[3] is None or out[:2] not in sure)
             known = {out[:2] for out in before}
             self.out[segment] = before + tuple(out for out in outs if out[:2] not in known)
 
@@ -1201,15 +1221,17 @@ PLACES = {
 PORTS = 1 << 16
 FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECE": 64, "ECN": 64, "CWR": 128, "NONE": 0,
          "ALL": 63}
-STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64, "SNAT": 0, "DNAT": 0}
+STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64}
+#: What the same match calls states, and is the status of a connection.
+STATUS = {"SNAT": 1 << 4, "DNAT": 1 << 5}
 #: Targets behind which a packet goes on to the next rule, unchanged in what rules ask for.
 NO_EFFECT = frozenset("""ACCOUNT AUDIT CHECKSUM CLASSIFY CONNSECMARK DSCP ECN HL IDLETIMER LED LOG NFLOG RATEEST SECMARK
     SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG""".split())
 
 
-def one(field, test, negate=False, needs=()):
+def one(field, test, negate):
     """A step: go on where the test of one field holds."""
-    return "if", Cond((field,), ((test,),), negate, needs)
+    return "if", Cond((field,), ((test,),), negate)
 
 
 def port_numbers(text):
@@ -1243,7 +1265,6 @@ class Iptables:
     def __init__(self, text, family, program):
         self.family, self.program = family, program
         self.tables = {}
-        self.kept = {}
         self.table = None
         for number, line in enumerate(text.split("\n"), 1):
             line = line.strip()
@@ -1306,7 +1327,7 @@ class Iptables:
                 pass
         if text not in kept:
             try:
-                words = shlex.split(text) if '"' in text or "'" in text or "\\" in text else text.split()
+                words = shlex.split(text) if '"' in text else text.split()  # it has no other quotes
                 kept[text] = self.words(words, chains)
             except (ValueError, IndexError, KeyError):
                 kept[text] = [("any", "a rule that exposure.py cannot read")]
@@ -1334,8 +1355,7 @@ class Iptables:
                 at += 1
                 if not known:
                     steps.append(("if", Unknown("the match %s" % show(module, 30))))
-                    while at < len(words) and words[at] not in ("-m", "-j", "-g"):
-                        at += 1
+                    at += self.until(words[at:])
             else:
                 taken, more = self.option(module, word, value, words[at:], negate)
                 steps += more
@@ -1382,24 +1402,45 @@ class Iptables:
             begin, end = (address(each, self.family) for each in value.split("-"))
             return 1, [one("saddr" if word == "--src-range" else "daddr", Numbers([begin, end + 1]), negate)]
         if (module, word) in (("state", "--state"), ("conntrack", "--ctstate")):
-            return 1, [one("ctstate", Bits(sum({STATES[name] for name in value.split(",")})), negate)]
+            names = value.split(",")
+            # What belongs to no connection is asked for its state only, whatever else the match says.
+            if self.until(rest) > 1 and (negate or not {"INVALID", "UNTRACKED"}.isdisjoint(names)):
+                return self.until(rest), [("if", Unknown("a state of no connection, and more of the same match"))]
+            return 1, [self.state(names, negate)]
         if (module, word) == ("conntrack", "--ctdir"):
             way = {"ORIGINAL": 0, "REPLY": 1}[value]
             return 1, [one("ctdir", Numbers([way, way + 1]), negate)]
         if module in ("mark", "connmark") and word == "--mark":
             wanted, mask = masked(value)
             return 1, [one("mark" if module == "mark" else "ctmark", Numbers([wanted, wanted + 1], mask), negate)]
-        if (module, word) == ("addrtype", "--dst-type"):
-            return 1, [one("dtype", Names(value.lower().split(",")), negate)]
+        if (module, word) == ("addrtype", "--dst-type") and self.until(rest) == 1:
+            return 1, [one("dtype", Names(self.types(value.lower().split(","))), negate)]
         if module == "rpfilter":
             taken = self.until(rest)
             options = [word] + list(rest[:taken])
-            return taken, [("if", ReversePath("--loose" in options, "--invert" in options))]
+            return taken, [("if", ReversePath("--loose" in options, "--invert" in options, self.family == 6))]
         if (module, word) == ("pkttype", "--pkt-type"):
             return 1, [one("pkttype", Names([value.replace("unicast", "host")]), negate)]
         if (module, word) == ("comment", "--comment"):
             return 1, []
         return self.until(rest), [("if", Unknown("the option %s of the match %s" % (show(word, 30), show(module, 30))))]
+
+    @staticmethod
+    def state(names, negate):
+        """A step: go on where a packet has one of these states."""
+        status = sum({STATUS[name] for name in names if name in STATUS})
+        states = Bits(sum({STATES[name] for name in names if name not in STATUS}))
+        if not status:
+            return one("ctstate", states, negate)
+        every = Numbers([0, 1 << 32])
+        return "if", Cond(("ctstate", "status"), ((states, every), (every, Bits(status))), negate)
+
+    def types(self, names):
+        """The types of an address that the routes tell, of those that addrtype asks for."""
+        if self.family == 4:
+            return names
+        # ip6tables takes these two for the form of an address, and wants one of the others besides, if there are any.
+        return ["multicast"] if "multicast" in names else [name for name in names if name != "unicast"] or ["local"]
 
     @staticmethod
     def until(rest):
@@ -1421,11 +1462,12 @@ class Iptables:
         if name == "MARK" and options[:1] == ["--set-xmark"]:
             value, mask = masked(options[1])
             return [("mark", lambda values: changed_bits(values["mark"], value, mask))]
-        if name == "CONNMARK" and options[:1] == ["--set-xmark"]:
+        if name == "CONNMARK" and options[:1] == ["--set-xmark"] and len(options) == 2:  # more is a shift
             value, mask = masked(options[1])
             return [("ctmark", lambda values: changed_bits(values["ctmark"], value, mask))]
         if name == "CONNMARK":
-            full = all(word in ("--nfmask", "--ctmask", "0xffffffff") for word in options[1:])
+            full = options[:1] in (["--save-mark"], ["--restore-mark"]) and all(
+                word in ("--nfmask", "--ctmask", "0xffffffff") for word in options[1:])
             if options[:1] == ["--restore-mark"]:
                 return [("mark", lambda values: number_or_none(values["mark"]) if values["ctmark"] is BREAK else
                          number_or_none(values["ctmark"]) if full else None)]
@@ -1447,12 +1489,22 @@ def translation(options):
 
     >>> translation(["--to-destination", "192.0.2.1:80-81"]), translation(["--to-ports", "8080"]), translation([])
     (('192.0.2.1', [80, 82]), (None, [8080, 8081]), (None, None))
+    >>> for to in "192.0.2.1-192.0.2.9:80 :80 2001:db8::1 [2001:db8::1]:80 2001:db8::1-2001:db8::9".split():
+    ...     print(translation(["--to-destination", to]))
+    (None, [80, 81])
+    (None, [80, 81])
+    ('2001:db8::1', None)
+    ('2001:db8::1', [80, 81])
+    (None, None)
     """
     where, ports = None, None
     if options[:1] in (["--to-ports"], ["--on-port"]):
         ports = options[1]
     elif options[:1] == ["--to-destination"]:
-        where, _, ports = re.match(r"\[?([0-9.]*|[0-9a-fA-F:]*)(-[^:\]]*)?\]?(?::(.*))?\Z", options[1]).groups()
+        where, _, ports = options[1].partition("]:" if "]" in options[1] else ":")
+        if ":" in ports:  # IPv6, without a port
+            where, ports = options[1], None
+        where = None if "-" in where else where.strip("[]")  # of several addresses, any may be this host's
     return where or None, port_numbers(ports.split("/")[0].replace("-", ":")) if ports else None
 
 
@@ -1472,15 +1524,16 @@ def changed_bits(before, value, mask):
 # nftables, as `nft -j list ruleset` prints it; libnftables-json(5) describes the format.
 
 NFT_FLAGS = {name.lower(): bits for name, bits in FLAGS.items() if name not in ("NONE", "ALL", "ECN")}
-NFT_STATES = {name.lower(): bits for name, bits in STATES.items() if bits}
+NFT_STATES = {name.lower(): bits for name, bits in STATES.items()}
 NFT_STATUS = {"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}
 PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58,
-             "comp": 108, "sctp": 132, "udplite": 136, "hopopt": 0, "ipv6": 41, "gre": 47, "ipv6-nonxt": 59}
+             "comp": 108, "sctp": 132, "udplite": 136, "hopopt": 0, "ipv6": 41, "gre": 47, "ipv6-nonxt": 59, "ip": 0,
+             "ipv6-route": 43, "ipv6-frag": 44, "ipv6-opts": 60}
 ETHER = {"ip": 0x800, "arp": 0x806, "ip6": 0x86DD, "vlan": 0x8100, "8021q": 0x8100, "8021ad": 0x88A8}
 #: Names of numbers, by field.
 NAMED = {"flags": NFT_FLAGS, "ctstate": NFT_STATES, "ctstatus": NFT_STATUS, "l4proto": PROTOCOLS, "nexthdr": PROTOCOLS,
          "ethertype": ETHER, "nfproto": {"ipv4": 2, "ipv6": 10}, "ctdir": {"original": 0, "reply": 1}}
-BITS = ("flags", "ctstate", "ctstatus")
+BITS = (("flags",), ("ctstate",), ("ctstatus",))
 TEXTS = ("iif", "oif", "dtype", "pkttype")
 #: What an expression asks for: the field, and what the packet has to be.
 EXPRESSIONS = {
@@ -1498,6 +1551,10 @@ EXPRESSIONS = {
 }
 #: Headers that a TCP packet does not have: a rule that asks for them ends there.
 OTHERS = ("udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "esp", "ah", "comp", "arp", "gre")
+#: What a packet has to be for a statement to be about it, where nft prints no condition that says so.
+FAMILY = {"ip": (4,), "icmp": (4,), "ip6": (6,), "icmpv6": (6,)}
+#: What an element of a set may have and still be in it for every packet: not a limit, which ends the rule at times.
+HARMLESS = {"val", "timeout", "expires", "comment", "counter", "last"}
 #: Statements behind which a packet goes on to the next one, unchanged in what rules ask for.
 SILENT = frozenset(["counter", "log", "comment", "last", "dup", "flow", "ct helper", "ct timeout", "ct expectation",
                     "secmark"])
@@ -1517,11 +1574,11 @@ def compact(found):
             return "prefix", value["addr"], value["len"]
         if key == "range":
             return "range", value[0], value[1]
-        if key == "elem" and isinstance(value, dict):
+        if key == "elem" and isinstance(value, dict) and HARMLESS.issuperset(value):
             return value["val"]
-        if key == "counter":
+        if key == "counter" and looks_up_nothing(value):
             return COUNTER
-        if key == "payload" and "field" in value:
+        if key == "payload" and len(value) == 2:  # with a third part it is about bytes, or a packet in a tunnel
             return "payload", value["protocol"], value["field"]
         if key == "meta":
             return "meta", value["key"]
@@ -1530,6 +1587,11 @@ def compact(found):
     except (KeyError, TypeError, IndexError):
         pass
     return found
+
+
+def looks_up_nothing(value):
+    """Whether a statement has all that it needs: a rule ends where it looks something up and finds nothing."""
+    return not isinstance(value, dict) or not any(isinstance(each, (dict, tuple)) for each in value.values())
 
 
 COUNTER = {"counter": None}
@@ -1586,7 +1648,11 @@ class Nftables:
                           thing.get("type", "filter"), [devices] if isinstance(devices, str) else devices)
             self.chains[thing["family"], thing["table"], thing["name"]] = chain
         elif kind in ("set", "map"):
-            self.sets[thing["family"], thing["table"], thing["name"]] = thing
+            key = thing["family"], thing["table"], thing["name"]
+            self.sets[key] = thing
+            limits = (statement for statement in thing.get("stmt") or () if not HARMLESS.issuperset(statement))
+            if "dynamic" in (thing.get("flags") or ()) or any(limits):
+                self.changed_sets.add(key)
         elif kind == "rule":
             if not isinstance(thing["expr"], list) or not all(
                     isinstance(thing[part], str) for part in ("family", "table", "chain")):
@@ -1594,16 +1660,13 @@ class Nftables:
             self.rules.append(thing)
 
     def find_changed_sets(self):
-        """The sets that packets change: what is in them now says nothing about the next packet."""
+        """The sets that rules change: what is in them now says nothing about the next packet."""
         for thing in self.rules:
             for statement in thing["expr"]:
                 inner = statement.get("set", statement.get("map")) if isinstance(statement, dict) else None
                 if isinstance(inner, dict) and isinstance(inner.get("set", inner.get("map")), str):
                     name = inner.get("set", inner.get("map")).lstrip("@")
                     self.changed_sets.add((thing["family"], thing["table"], name))
-        for key, thing in self.sets.items():
-            if "dynamic" in (thing.get("flags") or ()):
-                self.changed_sets.add(key)
 
     def rule(self, thing, key, number):
         """A rule in the small form."""
@@ -1626,17 +1689,19 @@ class Nftables:
     def statement(self, expression, table):
         """The steps of one statement."""
         (key, value), = expression.items()
-        if key in SILENT or key == "mangle" and not self.mangles(value):
-            return []
+        if key in SILENT:
+            return [] if looks_up_nothing(value) else [("if", Unknown("what a statement looks up"))]
         if key == "match":
             try:
                 return [("if", self.match(value["op"], value["left"], value["right"], table))]
             except Strange as strange:
                 return [("if", Unknown(str(strange)))]
-        if key in (ACCEPT, DROP, RETURN, CONTINUE):
+        if key == "continue":  # with what is next in the rule
+            return []
+        if key in (ACCEPT, DROP, RETURN):
             return [("do", key, None)]
         if key == "reject":
-            return [("do", DROP, None)]
+            return self.about(value["type"] if value else None) + [("do", DROP, None)]
         if key in (JUMP, GOTO):
             return [("do", key, self.chain(table, value["target"]))]
         if key in ("masquerade", "snat"):
@@ -1656,10 +1721,7 @@ class Nftables:
             return [self.branch(value["key"], value["data"], table,
                                 lambda verdict: self.statement(verdict, table))]
         if key == "mangle":
-            into = {("meta", "mark"): "mark", ("ct", "mark"): "ctmark"}.get(value["key"])
-            if into is None:
-                raise Strange("a change of the packet")
-            return self.marks(into, value["value"], table)
+            return self.mangle(value["key"], value["value"], table)
         if key in ("dnat", "redirect", "tproxy"):
             value = value if isinstance(value, dict) else {}
             to, ports = value.get("addr"), value.get("port")
@@ -1668,10 +1730,17 @@ class Nftables:
         return [("any", "the statement %s" % show(key, 30))]
 
     @staticmethod
-    def mangles(value):
-        """Whether a statement changes what rules ask for."""
-        return value["key"][-1] not in ("priority", "nftrace", "dscp", "ecn", "ttl", "hoplimit", "event", "label",
-                                        "helper")
+    def about(family):
+        """The step of a statement that is for packets of one family only; None for all."""
+        return [("if", Cond((), ((),), needs=FAMILY[family]))] if family in FAMILY else []
+
+    def mangle(self, key, value, table):
+        """The steps of a statement that changes the packet, or what is noted of it."""
+        if key in (("meta", "mark"), ("ct", "mark")):
+            return self.marks("mark" if key[0] == "meta" else "ctmark", value, table)
+        if key[-1] not in ("priority", "nftrace", "dscp", "ecn", "ttl", "hoplimit", "event", "label", "helper"):
+            raise Strange("a change of the packet")
+        return self.about(key[1]) + self.statement({"log": {"value": value}}, table)
 
     def chain(self, table, name):
         """The chain that a rule jumps to."""
@@ -1684,7 +1753,10 @@ class Nftables:
         if isinstance(value, dict) and "map" in value:
             return [self.branch(value["map"]["key"], value["map"]["data"], table,
                                 lambda number: self.marks(into, number, table))]
-        return [(into, expression(value))]
+        number = expression(value)
+        if number is None:  # whether it has a value for every packet cannot be told either
+            return [("if", Unknown("what a mark is set to")), (into, lambda values: None)]
+        return [(into, number)]
 
     def branch(self, key, data, table, steps):
         """A step that looks its key up and takes what it finds."""
@@ -1693,9 +1765,9 @@ class Nftables:
             if each == "*":
                 default = steps(verdict)
             else:
-                grouped.setdefault(json.dumps(verdict, sort_keys=True), (verdict, []))[1].append(each)
+                grouped.setdefault(json.dumps(verdict), (verdict, []))[1].append(each)
         try:
-            fields, needs = self.fields(key)
+            fields, needs = self.fields(key, table)
         except Strange as strange:
             raise Strange("a map by %s" % strange) from None
         if needs is None:
@@ -1703,7 +1775,7 @@ class Nftables:
         branches = [(Cond(fields, elements(fields, items), needs=needs), steps(verdict))
                     for verdict, items in grouped.values()]
         if default is not None:
-            branches.append((Cond((), ((),)), default))
+            branches.append((Cond(fields, (), True, needs), default))  # whatever it is, but it has to have the key
         return "branch", branches
 
     def items(self, data, table):
@@ -1715,19 +1787,19 @@ class Nftables:
             if key not in self.sets:
                 raise BadInput("nft.json has a rule that asks for %s, which is not there" % show(data, 30))
             return self.sets[key].get("elem", [])
-        if isinstance(data, dict) and "set" in data:
-            return data["set"]
-        return data if isinstance(data, list) else [data]
+        return data["set"] if isinstance(data, dict) and "set" in data else [data]
 
-    def fields(self, left):
+    def fields(self, left, table):
         """The fields that an expression asks for, and what the packet has to be: None where no TCP packet is that."""
         if isinstance(left, dict) and "concat" in left:
-            parts = [self.fields(part) for part in left["concat"]]
+            parts = [self.fields(part, table) for part in left["concat"]]
             needs = None if any(needs is None for _, needs in parts) else tuple(
                 dict.fromkeys(need for _, needs in parts for need in needs))
             return tuple(field for fields, _ in parts for field in fields), needs
         if isinstance(left, tuple) and left in EXPRESSIONS:
             field, needs = EXPRESSIONS[left]
+            if left[1] == "ether" and table[0] not in ("bridge", "netdev"):
+                raise Strange("an Ethernet header, which not every packet has here")
             return (field,), needs
         if isinstance(left, tuple) and left[0] == "payload" and left[1] in OTHERS:
             return (), None
@@ -1744,46 +1816,49 @@ class Nftables:
         mask = None
         if isinstance(left, dict) and "&" in left:
             left, mask = left["&"]
-        fields, needs = self.fields(left)
+        fields, needs = self.fields(left, table)
         if needs is None:
             return NEVER
         if mask is not None:
             mask = one_number(fields[0], mask)
-            if fields[0] in TEXTS or len(fields) > 1:
+            if fields[0] in TEXTS + ("saddr", "daddr") or len(fields) > 1:
                 raise Strange("a mask")
-        negate = operator == "!="
-        if isinstance(right, str) and right.startswith("@") and mask is None:
-            key = table + (right[1:], fields)
-            if key not in self.tests:
-                self.tests[key] = elements(fields, self.items(right, table))
-            return Cond(fields, self.tests[key], negate, needs)
-        items = self.items(right, table)
+        if operator in ("in", "!") and fields in BITS and mask is None:
+            return Cond(fields, ((Bits(one_number(fields[0], right)),),), operator == "!", needs)
         if operator in ("<", ">", "<=", ">="):
-            if fields[0] in TEXTS + BITS or len(fields) > 1 or len(items) != 1:
+            if fields[0] in TEXTS + ("ctstatus",):
                 raise Strange("an order")
-            number = one_number(fields[0], items[0])
-            test = Numbers({"<": [0, number], "<=": [0, number + 1], ">": [number + 1, 1 << 128],
-                            ">=": [number, 1 << 128]}[operator], mask)
-            return Cond(fields, ((test,),) if test.numbers[0] < test.numbers[1] else (), False, needs)
-        if operator not in ("==", "!=", "in"):
+            number = one_number(fields[0], right)
+            return Cond(fields, ((Numbers({"<": [0, number], "<=": [0, number + 1], ">": [number + 1, 1 << 128],
+                                           ">=": [number, 1 << 128]}[operator], mask),),), False, needs)
+        if operator not in ("==", "!="):
             raise Strange("the operator %s" % show(operator, 10))
-        if fields[0] in BITS and len(fields) == 1 and not (fields[0] == "flags" and isinstance(right, dict)):
-            value = one_number(fields[0], items)
-            if operator == "in" or fields[0] != "flags":
-                return Cond(fields, ((Bits(value),),), negate, needs)
-            return Cond(fields, ((Numbers([value, value + 1], mask),),), negate, needs)
-        tests = elements(fields, items)
+        tests = self.tests_of(fields, right, table)
         if mask is not None:
             tests = tuple((Numbers(test.numbers, mask),) for test, in tests)
-        return Cond(fields, tests, negate, needs)
+        return Cond(fields, tests, operator == "!=", needs)
+
+    def tests_of(self, fields, right, table):
+        """The tests that fields are to pass. Those of a named set are made once."""
+        if not isinstance(right, str) or not right.startswith("@"):
+            return elements(fields, self.items(right, table))
+        key = table + (right[1:], fields)
+        if key not in self.tests:
+            items = self.items(right, table)
+            if "map" in self.sets[key[:3]]:
+                items = [each for each, _ in items]
+            self.tests[key] = elements(fields, items)
+        return self.tests[key]
 
     @staticmethod
     def reverse_path(flags, operator, right):
         """The condition of `fib saddr . iif oif missing` and the like."""
         flags = {flags} if isinstance(flags, str) else set(flags)
-        if "saddr" not in flags or not flags <= {"saddr", "iif", "mark"} or right not in (False, True, 0):
+        missing = right in (False, "0")
+        if "saddr" not in flags or not flags <= {"saddr", "iif", "mark"} or operator not in ("==", "!=") or (
+                right is not True and not missing):
             raise Strange("fib")
-        return ReversePath("iif" not in flags, bool(right) == (operator == "!="))
+        return ReversePath("iif" not in flags, missing == (operator == "=="))
 
     def bases(self):
         """The base chains of tables that are not asleep."""
@@ -1792,25 +1867,28 @@ class Nftables:
 
 
 def expression(value):
-    """A function that gives the number which a mark is set to, or None where it cannot be told."""
+    """A function that gives the number which a mark is set to, or None where it cannot be told; None for an expression
+    that is not known here."""
     if isinstance(value, int):
         return lambda values: value & 0xFFFFFFFF
     if value in (("meta", "mark"), ("ct", "mark")):
         field = "mark" if value[0] == "meta" else "ctmark"
         return lambda values: BREAK if values[field] is BREAK else number_or_none(values[field])
-    if isinstance(value, dict) and len(value) == 1:
-        (sign, sides), = value.items()
-        if sign in ("|", "&", "^") and len(sides) == 2:
-            one_side, other = (expression(side) for side in sides)
+    sign = next(iter(value), None) if isinstance(value, dict) else None
+    if sign in ("|", "&", "^"):
+        one_side, other = (expression(side) for side in value[sign])
+        if one_side and other:
             return lambda values: calculated(sign, one_side(values), other(values))
-    return lambda values: None
+    return None
 
 
 def calculated(sign, one_side, other):
     """The number that comes of two, either of which may be None, or end the rule.
 
-    >>> calculated("|", 1, 6), calculated("&", None, 0)
-    (7, 0)
+    >>> calculated("|", 1, 6), calculated("&", 3, 6), calculated("^", 3, 6)
+    (7, 2, 5)
+    >>> calculated("&", None, 0), calculated("|", None, 0), calculated("^", 6, None)
+    (0, None, None)
     """
     if BREAK in (one_side, other):
         return BREAK
@@ -1823,12 +1901,13 @@ def calculated(sign, one_side, other):
 
 def one_number(field, item):
     """The number that a text, or several texts of bits, stand for."""
-    if isinstance(item, bool):
-        raise Strange("a truth value")
+    # A status with no name may be one that the kernel has set for itself.
+    if isinstance(item, bool) or field == "ctstatus" and isinstance(item, int):
+        raise Strange("the value %s" % show(item, 30))
     if isinstance(item, int):
         return item
-    if isinstance(item, dict) and "|" in item:
-        item = item["|"]
+    if isinstance(item, dict):
+        item = item.get("|")
     if isinstance(item, (list, tuple)):
         number = 0
         for part in item:
@@ -1839,8 +1918,6 @@ def one_number(field, item):
     try:
         return int(item, 0)
     except (ValueError, TypeError):
-        if field in ("l4proto", "nexthdr") and isinstance(item, str):
-            return 255  # a name of some other protocol: that of TCP is known
         raise Strange("the value %s" % show(item, 30)) from None
 
 
@@ -1865,10 +1942,10 @@ def one_test(field, items):
         return Names(["host" if item == "unicast" else item for item in items])
     if field in ("saddr", "daddr"):
         return Numbers(addresses(items))
-    if field in ("ctstate", "ctstatus"):
-        return Bits(one_number(field, items))
     begins, ends = [], []
     for item in items:
+        if field in ("l4proto", "nexthdr") and isinstance(item, str) and item not in PROTOCOLS and item[:1].isalpha():
+            continue  # some other protocol: the names of those that matter are known
         first, last = item[1:] if isinstance(item, tuple) and item[0] == "range" else (item, item)
         begins.append(one_number(field, first))
         ends.append(one_number(field, last) + 1)
@@ -1878,11 +1955,9 @@ def one_test(field, items):
 def addresses(items):
     """The set of addresses of many items. Those that are plain are read many at a time."""
     texts = [item for item in items if isinstance(item, str)]
-    family = 6 if any(":" in text for text in texts[:1]) else 4
-    if not texts:
-        family = 6 if any(isinstance(item, tuple) and ":" in str(item[1]) for item in items[:1]) else 4
-    kind, width = (socket.AF_INET, 4) if family == 4 else (socket.AF_INET6, 16)
     try:
+        some = texts[0] if texts else items[0][1]
+        kind, width = (socket.AF_INET6, 16) if ":" in some else (socket.AF_INET, 4)
         begins = [int.from_bytes(socket.inet_pton(kind, text), "big") for text in texts]
         begins.sort()  # so that the ends are sorted, too
         ends = [begin + 1 for begin in begins]
@@ -1898,7 +1973,7 @@ def addresses(items):
                 ends.append(int.from_bytes(socket.inet_pton(kind, last), "big") + 1)
             else:
                 raise Strange("an address")
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, LookupError):
         raise Strange("an address that exposure.py cannot read") from None
     return united(begins, ends)
 
@@ -1912,13 +1987,11 @@ def nft_word(thing, depth=0):
     """One expression or statement, as text."""
     if depth > 8:
         return "..."
-    if isinstance(thing, (list, tuple)) and not isinstance(thing, str):
-        if len(thing) == 3 and thing[0] == "prefix":
-            return "%s/%s" % thing[1:]
-        if len(thing) == 3 and thing[0] == "range":
-            return "%s-%s" % thing[1:]
-        if thing and thing[0] in ("payload", "meta", "ct") and isinstance(thing, tuple):
-            return " ".join(str(part) for part in thing[thing[0] == "payload":])
+    if isinstance(thing, tuple):  # as compact() has made it
+        if thing[0] in ("prefix", "range"):
+            return ("%s/%s" if thing[0] == "prefix" else "%s-%s") % thing[1:]
+        return " ".join(str(part) for part in thing[thing[0] == "payload":])
+    if isinstance(thing, list):
         some = [nft_word(part, depth + 1) for part in thing[:6]]
         return ", ".join(some + ["..."] * (len(thing) > 6))
     if not isinstance(thing, dict):
@@ -2026,13 +2099,13 @@ def decoded(data, name):
 
 def read_file(path):
     """The text of a plain file of a reasonable size."""
+    about = os.stat(path)  # before it is opened: to open a pipe is to wait for who writes to it
+    if not stat.S_ISREG(about.st_mode):
+        raise BadInput("%s: not a plain file" % show(path))
+    if about.st_size > LARGEST:
+        raise BadInput("%s: %s bytes; more than %s are no rule set of a host" % (
+            show(path), format(about.st_size, ","), format(LARGEST, ",")))
     with open(path, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise BadInput("%s: not a plain file" % show(path))
-        if about.st_size > LARGEST:
-            raise BadInput("%s: %s bytes; more than %s are no rule set of a host" % (
-                show(path), format(about.st_size, ","), format(LARGEST, ",")))
         return decoded(file.read(LARGEST + 1), path)
 
 
@@ -2064,13 +2137,12 @@ def kernel_tables():
             sock.send(struct.pack("=IHHIIBBH", 20, 10 << 8 | 1, 0x301, 1, 0, 0, 0, 0))
             while True:
                 data = sock.recv(1 << 16)
-                while len(data) >= 20:
+                while data:
                     length, kind = struct.unpack_from("=IH", data)
-                    if kind == 3 or length < 16:  # NLMSG_DONE
-                        return found
-                    if kind == 2:  # NLMSG_ERROR: this kernel has no nftables
-                        if struct.unpack_from("=i", data, 16)[0] == -errno.EPERM:
-                            raise BadInput("the tables of nftables cannot be listed: not permitted")
+                    if kind in (2, 3):  # NLMSG_ERROR, NLMSG_DONE
+                        error = -struct.unpack_from("=i", data, 16)[0]
+                        if error not in (0, errno.EINVAL):  # EINVAL: this kernel has no nftables
+                            raise OSError(error, os.strerror(error))
                         return found
                     size_, = struct.unpack_from("=H", data, 20)
                     name = data[24:20 + size_].split(b"\0")[0].decode("utf-8", "replace")
@@ -2080,15 +2152,13 @@ def kernel_tables():
     except OSError as error:
         if error.errno in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
             return found
-        raise BadInput("the tables of nftables cannot be listed: %s" % error.strerror) from None
+        raise BadInput("the tables of nftables cannot be listed: %s" % (error.strerror or error)) from None
 
 
 def keep(found, folder):
-    """Write a capture; the folder must be new or empty, and is for root only."""
+    """Write a capture; the folder must be new, so that it is for root only."""
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
-        if os.listdir(folder):
-            raise BadInput("%s is not empty" % show(folder))
+        os.makedirs(folder, 0o700)
         for name, text in sorted(found.items()):
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -2134,8 +2204,19 @@ class Host:
             self.sockets = sockets(found["sockets"])
         except (ValueError, IndexError, KeyError) as error:
             raise BadInput("the capture cannot be read: %s" % show(error, 100)) from None
-        self.local = {family: sorted({number for each in self.interfaces.values() for number in each.addresses[family]})
-                      for family in (4, 6)}
+        #: The addresses at which packets of others are taken in; of a whole network that is this host's own (`ip route
+        #: add local`) there is a Doubt. And the set of them all.
+        self.local, self.own = {}, {}
+        for family in (4, 6):
+            numbers = {number for each in self.interfaces.values() for number in each.addresses[family]}
+            wide = []
+            for begin, end in self.routes[family].locals:
+                if end - begin == 1:
+                    numbers.add(begin)
+                elif begin >> 24 != 127:
+                    wide.append(Doubt("an address of a network that is this host's own"))
+            self.local[family] = sorted(numbers) + wide[:1]
+            self.own[family] = union(*([number, number + 1] for number in numbers), *self.routes[family].locals)
 
     def read_links(self, text):
         """`ip -o -d link`"""
@@ -2154,7 +2235,7 @@ class Host:
         """`ip -o address`"""
         for line in text.splitlines():
             words = line.split()
-            if len(words) > 3 and words[2] in ("inet", "inet6"):
+            if words[2] in ("inet", "inet6"):
                 family = 4 if words[2] == "inet" else 6
                 self.interfaces[words[1].partition("@")[0]].addresses[family].append(
                     address(words[3].partition("/")[0], family))
@@ -2176,15 +2257,12 @@ class Host:
 
     def checked(self, family, interface):
         """What the reverse path check of an interface lets in, as a Where."""
-        every = [0, END[family]]
-        if family == 6:
-            return Where(every)
-        strict = max(self.setting("ipv4", "all", "rp_filter"), self.setting("ipv4", interface, "rp_filter"))
-        if strict == 0:
-            return Where(every)
-        if strict == 1 and not self.interfaces[interface].addresses[4]:
-            return self.routes[4].back(None)
-        return self.routes[4].back(interface if strict == 1 else None)
+        mode = max(self.setting("ipv4", name, "rp_filter") for name in ("all", interface))
+        if family == 6 or not mode:
+            return Where([0, END[family]])
+        # An interface that has no address is never checked loosely: __fib_validate_source in net/ipv4/fib_frontend.c.
+        loose = mode != 1 and self.interfaces[interface].addresses[4]
+        return self.routes[4].back(None if loose else interface)
 
 
 class Routes:
@@ -2192,8 +2270,8 @@ class Routes:
 
     def __init__(self, text, rules, family):
         self.family = family
-        found = {}
-        tables = set()
+        found, self.locals = {}, []
+        tables, only = set(), None
         for line in text.splitlines():
             words = line.replace("\\", " ").split()
             if not words:
@@ -2201,17 +2279,21 @@ class Routes:
             kind = words.pop(0) if words[0] in ("unicast", "local", "broadcast", "multicast", "anycast", "unreachable",
                                                 "blackhole", "prohibit", "throw", "nat") else "unicast"
             table = words[words.index("table") + 1] if "table" in words else "main"
+            where = [0, END[family]] if words[0] == "default" else network(words[0], family)
+            if kind == "local":
+                self.locals.append(where)
             if kind in ("local", "broadcast", "multicast", "anycast") or table == "local":
                 continue
             tables.add(table)
-            where = [0, END[family]] if words[0] == "default" else network(words[0], family)
+            if "tos" in words or "from" in words:
+                only = "a route for some packets only"
             metric = int(words[words.index("metric") + 1]) if "metric" in words else 0
             devices = {word for before, word in zip(words, words[1:]) if before == "dev" and kind == "unicast"}
             found.setdefault(tuple(where), []).append((metric, devices))
         # Others than the three of every host: by source, by mark, ...: not told from the tables alone.
         plain = {"0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default"}
         extra = [" ".join(line.split()) for line in rules.splitlines() if line.strip()]
-        self.policy = "routing by rules (ip rule)" if set(extra) - plain or tables - {"main", "default"} else None
+        self.policy = "routing by rules (ip rule)" if set(extra) - plain or tables - {"main"} else only
         self.paint(found)
         self.kept = {}
 
@@ -2231,29 +2313,41 @@ class Routes:
             routes = found[where]
             least = min(metric for metric, _ in routes)
             linked = self.family == 6 and where[0] >> 118 == 0x3FA  # fe80::/10 has a way by each interface
-            devices = frozenset().union(*(d for metric, d in routes if linked or metric == least))
+            every = frozenset().union(*(d for _, d in routes))
+            devices = every if linked else frozenset().union(*(d for metric, d in routes if metric == least))
             while open_ones and open_ones[-1][0] <= where[0]:
                 upto(open_ones[-1][0])
                 at = max(at, open_ones.pop()[0])
             upto(where[0])
             at = where[0]
-            open_ones.append((where[1], devices))
+            open_ones.append((where[1], (devices, every)))
         while open_ones:
             upto(open_ones[-1][0])
             at = max(at, open_ones.pop()[0])
-        self.pieces = {devices: united(*pair) for devices, pair in pieces.items()}
+        self.pieces = {ways: united(*pair) for ways, pair in pieces.items()}
 
-    def back(self, device):
-        """From where packets come whose answers leave by this device; None is by any."""
-        if device not in self.kept:
-            flat = union(*(flat for devices, flat in self.pieces.items()
-                           if devices and (device is None or self.policy or device in devices)))
-            self.kept[device] = Where([], flat, self.policy) if device is not None and self.policy else Where(flat)
-        return self.kept[device]
+    def back(self, device, second=False):
+        """From where packets come whose answers leave by this device; None is by any. ``second``: or would, if there
+        were no better route to the same network."""
+        key = device, second
+        if key not in self.kept:
+            flat = union(*(flat for ways, flat in self.pieces.items()
+                           if ways[0] and (device is None or self.policy or device in ways[second])))
+            self.kept[key] = Where([], flat, self.policy) if device is not None and self.policy else Where(flat)
+        return self.kept[key]
 
     def devices(self):
-        """Every device that answers may leave by: {device: set of addresses}."""
-        return {device: self.back(device) for devices in self.pieces for device in devices}
+        """Every device that answers may leave by."""
+        return sorted(frozenset().union(*(devices for devices, _ in self.pieces)))
+
+    def ways(self, entrance):
+        """By which devices the answers to whom may leave, of packets that came in by one: (devices, addresses)."""
+        pieces = [((self.devices(), ()), self.back(None).sure)] if self.policy else self.pieces.items()
+        for (devices, _), flat in pieces:
+            # To a link-local address a way leads by the interface that a packet came in by, and by no other.
+            near = intersection(flat, [0x3FA << 118, 0x3FB << 118]) if self.family == 6 else []
+            yield from (each for each in (([entrance], near if entrance in devices else []),
+                                          (devices, without(flat, near, END[self.family]))) if all(each))
 
 
 class Socket:
@@ -2297,6 +2391,9 @@ def sockets(text):
 #: Flags that whoever opens a connection may set beside SYN: PSH, URG, ECE, CWR.
 FREE_FLAGS = (8, 32, 64, 128)
 NOTHING = (0, 0, True)
+#: The status of a connection whose destination was translated: IPS_DST_NAT, and that this is done.
+TRANSLATED = 1 << 5 | 1 << 8
+UNNAMED = "a chain at a device that nft does not name"
 
 
 class Filter:
@@ -2320,7 +2417,12 @@ class Filter:
                                % show(sorted(unread)[0], 60))
         kept = {}
         self.bases = []
+        asked = (cond for chain in chains for each in callees_first(chain) for rule in each.rules
+                 for cond in conditions(rule.others))
+        tracked = any(not (STATE - {"mark"}).isdisjoint(cond.fields) for cond in asked)
         for chain in chains:
+            if chain.kind == "nat" and not tracked:
+                chain = asked_perhaps(chain)
             if chain.hook in ("ingress", "prerouting", "input", "output", "postrouting", "egress"):
                 way = "out" if chain.hook in ("output", "postrouting", "egress") else "in"
                 if way == "out" and chain.kind == "nat":
@@ -2328,84 +2430,103 @@ class Filter:
                 self.bases.append(Base(chain, way, lambda cond: kept.setdefault(likeness(cond), cond)))
         self.bases.sort(key=lambda base: base.chain.priority)
         self.reads = set().union(*(base.reads for base in self.bases))
-        self.bridged = any(base.chain.family == "bridge" for base in self.bases)
-        self.tracked = any(not STATE.isdisjoint(base.reads - {"mark"}) or base.chain.kind == "nat"
-                           for base in self.bases)
+        self.at_device = any(base.chain.hook == "ingress" for base in self.bases)
+        #: Whether packets by one port of a bridge may meet other rules than those by another.
+        self.by_port = self.at_device or any(base.chain.family == "bridge" for base in self.bases)
         #: (base chain, rule, where to) of all that sends a packet to another address or port.
         self.translations = [(base, rule, step[2]) for base in self.bases if base.chain.hook == "prerouting"
                              for chain in base.order for rule in chain.rules for step in rule.others
                              if step[0] == "any" and len(step) > 2]
         self.passages = {}
-        self.choices = {way: self.chosen(way) for way in ("in", "out")}
+        self.choices = {"in": self.chosen()}
 
-    def chosen(self, way):
+    def chosen(self):
         """What a peer may choose that rules ask for: of its ports and flags, one for each that rules tell apart."""
-        field = "sport" if way == "in" else "dport"
-        bounds = {1, PORTS}
-        asked = []
+        asked = {"sport": [], "flags": []}
         for base in self.bases:
-            if base.way != way:
-                continue
+            # An answer goes to the port that the packet came from, and its flags are not the peer's choice.
+            names = {"sport": "sport", "flags": "flags"} if base.way == "in" else {"dport": "sport"}
             for cond in base.asked:
-                for at, each in enumerate(cond.fields):
-                    if each == field:
-                        bounds.update(bound for element in cond.elements for bound in element[at].numbers)
-                    elif each == "flags":
-                        asked += [element[at] for element in cond.elements]
+                for at, field in enumerate(cond.fields):
+                    if field in names:
+                        asked[names[field]] += [element[at] for element in cond.elements]
+        bounds = {1}.union(bound for test in asked["sport"] for bound in test.numbers)
         ports = [bound for bound in sorted(bounds) if 1 <= bound < PORTS]
         flags = {}
-        for extra in itertools.product(*((0, bit) for bit in FREE_FLAGS)) if way == "in" else ():
+        for extra in itertools.product(*((0, bit) for bit in FREE_FLAGS)):
             value = 2 + sum(extra)
-            flags.setdefault(tuple(test.holds(value) for test in asked), value)
-        if len(ports) * len(flags or [1]) > 4096:
-            ports = [Doubt("many source ports that rules tell apart")]
-        return [(port, value) for port in ports for value in flags.values() or [18]]
+            flags.setdefault(tuple(test.holds(value) for test in asked["flags"]), value)
+        if len(ports) * len(flags) > 1024 or any(test.mask is not None for test in asked["sport"]):
+            ports = [Doubt("source ports that rules tell apart")]
+        return [(port, value) for port in ports for value in flags.values()]
 
-    def hooks(self, family, way, names):
-        """The base chains at some hooks, in the order in which they are asked."""
+    def hook(self, family, name):
+        """The base chains at a hook, in the order in which they are asked."""
         wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",),
                   "netdev": ("netdev", "inet")}[family]
-        return [base for name in names for base in self.bases if base.way == way and base.chain.hook == name
-                and base.chain.family in wanted]
+        return [base for base in self.bases if base.chain.hook == name and base.chain.family in wanted]
 
-    def passage(self, bases, common, state=NOTHING):
-        """(from where packets may get through, from where they may be dropped, [(walk, state)])."""
-        if not bases:
-            return None
-        every = {tracking: dict(common, tracking=tracking) for tracking in (True, False)}
-        walks = [base.walk(every[base.tracking]) for base in bases]
+    def tracked(self, family):
+        """Whether connection tracking sees the packets of a version of IP, which it does where a rule needs it."""
+        return any(base.chain.kind == "nat" or not STATE.isdisjoint(base.reads - {"mark"})
+                   for name in ("prerouting", "input", "output", "postrouting") for base in self.hook(family, name))
+
+    def stages(self, family, names, values):
+        """What packets with these values meet at some hooks."""
+        return [(self.hook(family, name), values) for name in names]
+
+    def passage(self, stages, end, state=NOTHING):
+        """(from where packets may get through, from where they may be dropped, [(walk, state)]), of packets that meet
+        stages one after the other: (base chains of one hook, values)."""
+        walks = []
+        for bases, common in stages:
+            every = {tracking: dict(common, tracking=tracking and common["tracked"]) for tracking in (True, False)}
+            walks.append([base.walk(every[base.tracking]) for base in bases])
         results = []
-        for order in orders(bases):
-            key = tuple(map(id, walks)), tuple(order), state
+        for order in orders([bases for bases, _ in stages]):
+            ordered = [walks[stage][at] for stage, at in order]
+            key = tuple(map(id, ordered)), state, end
             if key not in self.passages:
-                self.passages[key] = pass_hooks([walks[at] for at in order], state, common["end"])
+                self.passages[key] = pass_hooks(ordered, state, end)
             results.append(self.passages[key])
         if len(results) == 1:
             return results[0]
         one_way, other = results
         passes = union(one_way[0], other[0])
-        doubtful = without(passes, intersection(one_way[0], other[0]), common["end"])
+        doubtful = without(passes, intersection(one_way[0], other[0]), end)
         return passes, union(one_way[1], other[1], doubtful), one_way[2] + other[2]
 
 
-def orders(bases):
-    """The orders in which base chains may be asked. Of those of the same hook and priority nobody says which is first;
-    that matters where one leaves marks."""
-    order = list(range(len(bases)))
-    doubtful = any(one.chain.priority == other.chain.priority and one.chain.hook == other.chain.hook
-                   and (one.effects or other.effects) for one, other in zip(bases, bases[1:]))
-    if not doubtful:
+def asked_perhaps(chain):
+    """A base chain of type nat, of which the kernel asks about new connections, where it knows of connections: a rule
+    of type filter in it makes the kernel track none (nf_nat_inet_fn in net/netfilter/nf_nat_core.c)."""
+    if chain.policy != DROP and not any(
+            step[0] == "do" and step[1] == DROP or step[0] == "branch"
+            for each in callees_first(chain) for rule in each.rules for step in rule.steps):
+        return chain
+    perhaps = Chain(chain.name, chain.family, chain.hook, chain.priority, ACCEPT, chain.kind, chain.devices)
+    whether = "if", Unknown("a chain of type nat, while no rule asks for the state of a connection")
+    last = chain.rules[-1:] or [Rule([], ("nftables", chain.name, 0), "policy drop")]
+    perhaps.rules = [Rule([whether, ("do", JUMP, chain)], last[0].place, last[0].text)]
+    if chain.policy == DROP:
+        perhaps.rules.append(Rule([whether, ("do", DROP, None)], last[0].place, last[0].text))
+    return perhaps
+
+
+def orders(stages):
+    """The orders in which base chains may be asked, as [(stage, place in it)]. Of those of the same hook and priority
+    nobody says which is first; that matters where one leaves marks."""
+    order = [(stage, at) for stage, bases in enumerate(stages) for at in range(len(bases))]
+    if not any(one.chain.priority == other.chain.priority and (one.effects or other.effects)
+               for bases in stages for one, other in zip(bases, bases[1:])):
         return [order]
-    first = {base.chain.hook: at for at, base in reversed(list(enumerate(bases)))}
-    return [order, sorted(order, key=lambda at: (first[bases[at].chain.hook], bases[at].chain.priority, -at))]
+    return [order, sorted(order, key=lambda each: (each[0], stages[each[0]][each[1]].chain.priority, -each[1]))]
 
 
 def likeness(cond):
     """What is the same for conditions that are the same."""
     if isinstance(cond, Unknown):
         return cond.why
-    if not isinstance(cond, Cond):
-        return id(cond)
     return (cond.fields, cond.needs, cond.negate, tuple(
         tuple((tuple(test.numbers), test.mask) if isinstance(test, Numbers) else
               (test.names, test.beginnings) if isinstance(test, Names) else test.bits for test in element)
@@ -2447,7 +2568,11 @@ class Answer:
 
 
 def either(answers, end):
-    """The answer for whoever has the choice among several ways in."""
+    """The answer for whoever has the choice among several ways in.
+
+    >>> either([Answer(some, perhaps, [], []) for some in [[1, 3]] for perhaps in ([2, 6], [7, 8])], 9).perhaps
+    [3, 6, 7, 8]
+    """
     answers = list({(id(answer.open), bool(answer.perhaps) and id(answer.perhaps)): answer
                     for answer in answers}.values())
     if len(answers) == 1:
@@ -2478,6 +2603,8 @@ class Judge:
 
     def reachable(self, family, interface, number):
         """Whether packets to this address of the host come in by an interface at all."""
+        if isinstance(number, Doubt):
+            return True
         if family == 4:
             return number >> 24 != 127 or bool(max(self.host.setting("ipv4", name, "route_localnet")
                                                    for name in ("all", interface.name)))
@@ -2491,9 +2618,9 @@ class Judge:
         plain = [self.way(family, interface, bridge_port, number, port, sport, flags)
                  for sport, flags in self.filter.choices["in"]]
         answer = either(plain, END[family])
-        sport, flags = self.filter.choices["in"][0]
         for name, early, late in self.tricks(family, bridge_port):
-            other = self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
+            other = either([self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
+                            for sport, flags in self.filter.choices["in"]], END[family])
             more = without(union(other.open, other.perhaps), union(answer.open, answer.perhaps), END[family])
             if more:
                 answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [name],
@@ -2505,16 +2632,16 @@ class Judge:
         """Shapes of a packet that hide from rules what they ask for: (name, values that rules meet early, those that
         they meet later)."""
         rules = self.filter
-        ingress = any(base.chain.hook == "ingress" for base in rules.bases)
-        if bridge_port and rules.bridged or ingress:
+        if bridge_port or rules.at_device:
             for tag in ("8021q", "8021ad"):
                 yield "a packet behind VLAN tags", {"family": 0, "ethertype": ETHER[tag]}, {}
             yield "a packet with a VLAN tag", {"ethertype": Doubt("a VLAN tag")}, {}
         if "flags" in rules.reads:
             # Connection tracking puts fragments together first, and the way to a socket does so at the latest.
-            yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked else {"flags": BREAK}
+            yield "a packet in fragments", {"flags": BREAK}, {} if rules.tracked(family) else {"flags": BREAK}
         if family == 6 and "nexthdr" in rules.reads:
-            yield "a packet with extension headers", {"nexthdr": 60}, {"nexthdr": 60}
+            for header in (0, 43, 44, 60):
+                yield "a packet with extension headers", {"nexthdr": header}, {"nexthdr": header}
 
     def way(self, family, interface, bridge_port, number, port, sport, flags, early=(), late=()):
         """The Answer for packets of one kind: in by the hooks, past the checks, and the way back."""
@@ -2524,26 +2651,17 @@ class Judge:
         early = dict(values, **dict(early))
         before = dict(values, **dict(late))
         values.update((name, value) for name, value in dict(late).items() if name != "flags")
-        passages = []
-        for device in filter(None, (bridge_port, interface.name)):
-            for base in rules.hooks("netdev", "in", ["ingress"]):
-                passages.append(self.on_device(base, device, dict(early, iif=device, stage="netdev")))
+        stages = []
         if bridge_port:
-            passages.append(rules.passage(rules.hooks("bridge", "in", ["prerouting", "input"]),
-                                          dict(early, iif=bridge_port, stage="bridge", nfproto=7)))
-        if late:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting"]), before))
-            passages.append(rules.passage(rules.hooks(family, "in", ["input"]), values))
-        else:
-            passages.append(rules.passage(rules.hooks(family, "in", ["prerouting", "input"]), values))
-        passages = [passage for passage in passages if passage]
-        open_, possible = [0, end], [0, end]
-        whys, walks = [], []
-        for passes, drops, some in passages:
-            possible = intersection(possible, passes)
-            open_ = intersection(open_, without(passes, drops, end))
-            walks += some
-        for where in (host.checked(family, interface.name), self.back(family, number, port, sport, walks)):
+            stages += [self.on_device("ingress", bridge_port, early)]
+            stages += rules.stages("bridge", ["prerouting", "input"],
+                                   dict(early, iif=bridge_port, nfproto=7))
+        stages += [self.on_device("ingress", interface.name, early)]
+        stages += rules.stages(family, ["prerouting"], before) + rules.stages(family, ["input"], values)
+        met, walks = self.met(stages, "ingress", early, end)
+        open_, possible, whys = [0, end], [0, end], []
+        for where in (met, host.checked(family, interface.name),
+                      self.back(family, interface.name, number, port, sport, walks)):
             if where.sure != [0, end]:
                 possible = intersection(possible, union(where.sure, where.perhaps))
                 open_ = intersection(open_, where.sure)
@@ -2557,46 +2675,78 @@ class Judge:
     def values(self, family, way, **given):
         """The values that rules ask for, of a packet from a peer that begins a connection (in) or of its answer (out).
         """
-        values = {"family": family, "end": END[family], "way": way, "stage": "input" if way == "in" else "output",
-                  "connection": 8, "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
+        values = {"family": family, "end": END[family], "way": way, "connection": 8, "tracked": True, "status": 0,
+                  "iif": "", "oif": "", "saddr": PEER, "daddr": PEER, "l4proto": 6, "nexthdr": 6,
                   "nfproto": 2 if family == 4 else 10, "ethertype": ETHER["ip" if family == 4 else "ip6"],
                   "flags": 18, "pkttype": "host", "dtype": "local", "back": self.host.routes[family].back}
         values.update(given)
         return values
 
-    def on_device(self, base, device, values):
-        """A base chain that belongs to devices."""
-        if base.chain.devices is not None and device not in base.chain.devices:
-            return None
-        passage = self.filter.passage([base], values)
-        if base.chain.devices is None:  # an old nft does not say which
-            return [0, values["end"]], passage[1], passage[2]
-        return passage
+    def on_device(self, hook, device, values):
+        """The stage of packets at a device; that of None has the chains of which nft does not say where they are."""
+        bases = [base for base in self.filter.hook("netdev", hook) if device in (base.chain.devices or (None,))]
+        return bases, dict(values, nfproto=Doubt("the protocol family at a device"), **{
+            "iif" if hook == "ingress" else "oif": device or Doubt(UNNAMED)})
 
-    def back(self, family, number, port, sport, walks):
+    def met(self, stages, hook, values, end, state=NOTHING):
+        """Who gets past stages, of which one is at a device, and [(walk, state)]."""
+        sure, walks = [0, end], []
+        unnamed = self.on_device(hook, None, values)
+        if unnamed[0]:
+            marked = None, None, True
+            passes, drops, walks = self.filter.passage([unnamed], end, marked)
+            sure = without(passes, drops, end)
+            if any(base.effects for base in unnamed[0]):
+                state = marked
+        passes, drops, some = self.filter.passage(stages, end, state)
+        certain = intersection(sure, without(passes, drops, end))
+        return Where(certain, without(passes, certain, end), None if sure == [0, end] else UNNAMED), walks + some
+
+    def back(self, family, entrance, number, port, sport, walks):
         """To whom the answer gets: there must be a route, and the rules must let it out."""
-        rules, routes = self.filter, self.host.routes[family]
-        bases = rules.hooks(family, "out", ["output", "postrouting"])
-        bases += rules.hooks("netdev", "out", ["egress"])
-        if not bases:
+        rules, routes, end = self.filter, self.host.routes[family], END[family]
+        if not any(base.way == "out" for base in rules.bases):
             return routes.back(None)
-        untracked = any(not state[2] for _, state in walks)
-        sure, perhaps, why = [], [], None
-        ways = {None: routes.back(None)} if routes.policy else routes.devices()
-        for device, where in ways.items():
-            values = self.values(family, "out", oif=Doubt(routes.policy) if device is None else device, saddr=number,
-                                 connection=Doubt("a connection that is not tracked") if untracked else 2,
-                                 sport=port, dport=sport, dtype=Doubt("the kind of a peer's address"))
-            marked = any(base.effects for base in rules.bases)
-            passes, drops, some = rules.passage(bases, values, (0, None if marked else 0, True))
-            through = without(passes, drops, END[family])
-            sure.append(intersection(where.sure, through))
-            perhaps.append(intersection(where.sure, passes))
-            if passes != through:
-                why = "; ".join(reasons(some, passes)) or why
-            walks += [(walk, state) for walk, state in some if drops]
+        # To whom connection tracking may know of no connection: the answer is none that it expects.
+        untracked = union(*(flat for walk, state in walks for behind, flat in walk.summary(state)[0].items()
+                            if not behind[2]))
+        state = 0, None if any(base.effects for base in rules.bases) else 0, True
+        found, whys = {}, []
+        for device in routes.devices():
+            values = self.values(family, "out", oif=device, saddr=number, connection=2, sport=port, dport=sport,
+                                 dtype=Doubt("the kind of a peer's address"))
+            where, some = self.leaving(family, device, values, state)
+            if untracked:
+                other, more = self.leaving(family, device, dict(values, tracked=False), state)
+                certain = without(where.sure, without(untracked, other.sure, end), end)
+                possible = union(where.sure, where.perhaps,
+                                 intersection(untracked, union(other.sure, other.perhaps)))
+                where = Where(certain, without(possible, certain, end), "a connection that is not tracked")
+                some = some + more
+            if where.perhaps:
+                whys += reasons(some, where.perhaps) + [where.why]
+            found[device] = where
+        sure, perhaps = [], []
+        for devices, flat in routes.ways(entrance):
+            certain, possible = flat, []
+            for where in (found[device] for device in devices):
+                certain = intersection(certain, where.sure)
+                possible = union(possible, intersection(flat, union(where.sure, where.perhaps)))
+            if len(devices) > 1 and certain != possible:
+                whys.append(routes.policy or "several ways to the same address")
+            sure.append(certain)
+            perhaps.append(possible)
         sure = union(*sure)
-        return Where(sure, without(union(*perhaps), sure, END[family]), why)
+        return Where(sure, without(union(*perhaps), sure, end), "; ".join(dict.fromkeys(filter(None, whys))))
+
+    def leaving(self, family, device, values, state):
+        """Who gets an answer that leaves by a device, and [(walk, state)]."""
+        stages = self.filter.stages(family, ["output", "postrouting"], values)
+        stages.append(self.on_device("egress", device, values))
+        if any(each.slave_of == "bridge" and each.master == device for each in self.host.interfaces.values()):
+            port = Doubt("the port of a bridge that an answer leaves by")
+            stages += self.filter.stages("bridge", ["output", "postrouting"], dict(values, oif=port, nfproto=7))
+        return self.met(stages, "egress", values, END[family], state)
 
     def led_here(self, answer, family, interface, bridge_port, number, port):
         """The answer, with those in doubt whom a translation (DNAT, REDIRECT) may lead to this port from another."""
@@ -2614,17 +2764,16 @@ class Judge:
         if perhaps is answer.perhaps:
             return answer
         values = self.values(family, "in", iif=interface.name, daddr=Doubt("a translated address"), dport=port,
-                             sport=Doubt("any source port"), flags=Doubt("any flags"))
-        inside = self.filter.passage(self.filter.hooks(family, "in", ["input"]), values, (None, None, True))
-        if inside:
-            perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
+                             sport=Doubt("any source port"), flags=Doubt("any flags"), status=TRANSLATED)
+        inside = self.filter.passage(self.filter.stages(family, ["input"], values), END[family], (None, None, True))
+        perhaps = union(answer.perhaps, intersection(perhaps, inside[0]))
         return Answer(answer.open, perhaps, whys if perhaps != answer.perhaps else answer.whys, answer.walks)
 
     def leads(self, to, family, port):
         """Whether a translation may end at this port of this host."""
         where, ports = to
         try:
-            if where and address(where, family) not in self.host.local[family] and not where.startswith("127."):
+            if where and not contains(self.host.own[family], address(where, family)) and not where.startswith("127."):
                 return False
         except ValueError:
             return False
@@ -2641,12 +2790,19 @@ def reasons(walks, perhaps, most=3):
                     if out[3] is not None and (out[2], out[3]) not in found and len(found) < most and intersection(
                             intersection([begin, end], region), perhaps):
                         found[out[2], out[3]] = "%s (%s)" % (out[2], out[3]) if out[2] else out[3]
-    return list(found.values())[:most]
+    return list(found.values())
 
 
-def letting(answer, flat, end):
+def letting(row, flat):
     """By which rules addresses of a set get in: yields (begin, end, Rule or None where no rule says anything)."""
-    walks = [part for walk, state in answer.walks if walk.base.way == "in" for part in walk.runs(state)]
+    walks = [part for walk, state in row.answer.walks if walk.base.way == "in" for part in walk.runs(state)]
+    kept = {}
+
+    def width(rule):
+        if rule not in kept:
+            kept[rule] = narrowness(rule, row)
+        return kept[rule]
+
     for begin, until in zip(flat[::2], flat[1::2]):
         at = begin
         while at < until:
@@ -2662,31 +2818,55 @@ def letting(answer, flat, end):
                     upto = min(upto, runs.begins[place + 1])
                 if place >= 0 and at < runs.ends[place]:
                     upto = min(upto, runs.ends[place])
-                    for verdict, _, rule, _ in runs.outs[place]:
-                        if verdict == ACCEPT and rule is not None and (
-                                best is None or narrowness(rule) < narrowness(best)):
+                    # A rule in doubt is not the one: whoever gets in without it does so by another, or by none.
+                    for verdict, _, rule, why in runs.outs[place]:
+                        if verdict == ACCEPT and why is None and (
+                                best is None or width(rule) < width(best)):
                             best = rule
             yield at, upto, best
             at = upto
 
 
-def narrowness(rule):
+def narrowness(rule, row):
     """How much a rule admits: one that names its sources is the one to look at, then one that names a port."""
-    flat = sources(rule)
+    flat = sources(rule, row)
     ports = any("dport" in cond.fields for cond in conditions(rule.steps))
     return (0, size(flat)) if flat is not None else (1 if ports else 2, 0)
 
 
-def sources(rule):
-    """The addresses that a rule names as sources, or None."""
-    flat = None
-    for step in rule.steps:
-        conds = [step[1]] if step[0] == "if" else [cond for cond, _ in step[1]] if step[0] == "branch" else []
-        for cond in conds:
-            if cond.fields == ("saddr",) and len(cond.elements) == 1 and not cond.negate:
-                here = cond.elements[0][0].numbers
-                flat = here if flat is None or step[0] == "branch" else intersection(flat, here)
+def sources(rule, row):
+    """The addresses that a rule admits to the port of a Row or an Exposure, as far as it names sources; None where it
+    names none."""
+    if any("saddr" in cond.fields for cond in conditions(rule.steps)):
+        return admitted(rule.steps, [0, END[row.family]], row)
+    return None
+
+
+def admitted(steps, flat, row):
+    """The part of a set of addresses that steps admit, as far as sources and the port decide."""
+    for step in steps:
+        if step[0] == "if":
+            flat = intersection(flat, named(step[1], row)[0])
+        elif step[0] == "branch":
+            taken, rest = [], flat
+            for cond, inner in step[1]:
+                possible, sure = named(cond, row)
+                taken = union(taken, admitted(inner, intersection(rest, possible), row))
+                rest = without(rest, sure, END[row.family])
+            flat = taken
+        elif step[0] == "do" and step[1] != ACCEPT:
+            return []
     return flat
+
+
+def named(cond, row):
+    """The sources for which a condition may hold, and those of them that it names without anything else."""
+    if "saddr" not in cond.fields:
+        return [0, END[row.family]], []
+    values = dict.fromkeys(cond.fields, Doubt("not asked"))
+    values.update(family=row.family, end=END[row.family], saddr=PEER, dport=row.port)
+    where = cond.evaluate(values)
+    return union(where.sure, where.perhaps), where.sure
 
 
 # ---------------------------------------------------------------------------------------
@@ -2710,17 +2890,20 @@ ROLES = [
 MOVED = [
     ("xend-config.sxp", r"^[^#\n]*\(xend-relocation(?:-ssl)?-port\s+'?(\d+)", "xend relocation"),
     ("xend-config.sxp", r"^[^#\n]*\(xend-port\s+'?(\d+)", "xend HTTP"),
+    ("xend-config.sxp", r"^[^#\n]*\(xend-tcp-xmlrpc-server-port\s+'?(\d+)", "xend XML-RPC"),
     ("sshd", r"^port (\d+)$", "ssh"),
-    ("libvirtd.conf", r"^\s*tcp_port\s*=\s*\"(\d+)\"", "libvirt without TLS"),
-    ("libvirtd.conf", r"^\s*tls_port\s*=\s*\"(\d+)\"", "libvirt over TLS"),
+    ("libvirtd.conf", r"^\s*tcp_port\s*=\s*[\"'](\d+)[\"']", "libvirt without TLS"),
+    ("libvirtd.conf", r"^\s*tls_port\s*=\s*[\"'](\d+)[\"']", "libvirt over TLS"),
 ]
 #: Settings that matter once somebody gets through: file, pattern, role, remark.
 REMARKS = [
-    ("xend-config.sxp", r"^[^#\n]*\(xend-relocation-hosts-allow\s+(''|\"\"|\))", "xend relocation",
-     "xend-relocation-hosts-allow is empty: xend takes guests from whoever connects"),
+    # An empty pattern matches everybody, and between two spaces there is one.
+    ("xend-config.sxp", r"\A(?![\s\S]*^[^#\n]*\(xend-relocation-hosts-allow\s+"
+     r"(?:(['\"])[^ '\"]+(?: [^ '\"]+)*\1|[^\s'\"()]))[\s\S]", "xend relocation",
+     "xend-relocation-hosts-allow is not set, or has an empty pattern: xend takes guests from whoever connects"),
     ("sshd", r"^passwordauthentication yes$", "ssh", "sshd takes passwords (PasswordAuthentication yes)"),
     ("sshd", r"^permitrootlogin yes$", "ssh", "sshd lets root log in in any way (PermitRootLogin yes)"),
-    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*\"none\"", "libvirt without TLS",
+    ("libvirtd.conf", r"^\s*auth_tcp\s*=\s*[\"']none[\"']", "libvirt without TLS",
      "libvirt asks for no password (auth_tcp none)"),
 ]
 
@@ -2820,7 +3003,7 @@ class Report:
 
     def entrance(self, judge, port, family, interface, bridge_ports):
         """The rows of an interface: one, or one for each port of a bridge, where the rules tell them apart."""
-        names = bridge_ports if judge.filter.bridged else []
+        names = bridge_ports if judge.filter.by_port else []
         rows = []
         for name in names or [None]:
             answers = [judge.ask(family, interface, name, each) for each in self.ports[port]]
@@ -2828,7 +3011,7 @@ class Report:
             if answers:
                 rows.append(Row(port, interface.name + (" by " + name if name else ""), family,
                                 either(answers, END[family])))
-        if len(rows) > 1 and all(row.answer.same(rows[0].answer) for row in rows):
+        if rows and all(row.answer.same(rows[0].answer) for row in rows):
             rows[0].interface = interface.name
             return rows[:1]
         return rows
@@ -2839,7 +3022,7 @@ class Report:
         meant = self.allowed.flat(row.port, row.family)
         excess = without(row.answer.open, meant, end)
         by_rule = {}
-        for begin, until, rule in letting(row.answer, excess, end):
+        for begin, until, rule in letting(row, excess):
             by_rule.setdefault(rule, []).extend((begin, until))
         for rule, flat in by_rule.items():
             key = row.port, row.family, rule
@@ -2862,7 +3045,7 @@ class Report:
         if names:
             more = ["%d more" % (len(names) - 2)] if len(names) > 3 else names[2:]
             meant = "%s %s meant to" % (" and ".join(names[:2] + more), "was" if len(names) == 1 else "were")
-        flat = sources(exposure.rule) if exposure.rule else None
+        flat = sources(exposure.rule, exposure) if exposure.rule else None
         if flat is None:
             what = "a rule admits every source that gets to it" if exposure.rule else "no rule refuses"
             return "%s; %s" % (what, meant)
@@ -2873,6 +3056,7 @@ class Report:
 
     def json(self):
         """Everything, for programs; exposure.schema.json describes it."""
+        admits = {each: sources(each.rule, each) if each.rule else None for each in self.exposures}
         return {
             "version": 1, "host": self.host.name, "status": self.status,
             "allowed": [{"port": port, "network": name} for port, _, _, name in self.allowed.meant],
@@ -2890,7 +3074,7 @@ class Report:
             "exposures": [{
                 "port": each.port, "family": each.family, "interfaces": [show(name, 60) for name in each.interfaces],
                 "rule": str(each.rule) if each.rule else None, "text": self.sentence(each),
-                "admits": size(sources(each.rule)) if each.rule and sources(each.rule) is not None else None,
+                "admits": None if admits[each] is None else size(admits[each]),
                 "excess": listed(each.excess, each.family), "excess_addresses": size(each.excess),
                 "advice": "%s/%s" % (GUIDE, each.role.page),
             } for each in self.exposures],
