@@ -37,8 +37,9 @@ TESTS: dict[str, list[str]] = {
     "domain-0/firewall.v?": ["tests/test_domain_0.py", TOGETHER, *only(IPTABLES, "isolated-management-network")],
     "domain-0/xen-rules.service": ["tests/test_persistence.py", "-k", "of_our_own"],
     "domain-0/exposure.py": [
-        "examples/domain-0/exposure.py", "tests/test_exposure.py", "tests/test_transcripts.py",
-        "tests/test_exposure_probed.py", "-k", "exposure"],
+        "examples/domain-0/exposure.py", *(f"tests/test_exposure{part}.py" for part in (
+            "", "_iptables", "_nftables", "_host", "_report", "_walk", "_live", "_probed")),
+        "tests/test_transcripts.py", "-k", "exposure"],
     "domain-0/xl-receive.sh": ["tests/test_xl_receive.py"],
     "domain-0/libvirt-certificate.sh": ["tests/test_libvirt_certificate.py"],
     "domain-0/ssh*-xen-migration.conf": [ACCOUNT, "-k", "not by_address and not subnet"],
