@@ -198,6 +198,12 @@ CORNERS = {
     "no way out by an interface": at("input", 0, 'oifname != "eth0" ip saddr 10.1.0.0/16 drop'),
     "an answer that is kept": at("output", 0, "ct state established ip6 daddr 2001:db8:a::/48 drop"),
     "of two families": at("input", 0, "ip saddr != 10.1.0.0/16 drop"),
+    "a refusal for one family": at("input", 0, "reject with icmp type admin-prohibited"),
+    "a change for one family": at("input", 0, "ip dscp set cs1 drop"),
+    "the rest of a map for one family": at("input", 0, "ip saddr vmap { 10.1.0.0/16 : accept, * : drop }"),
+    "continue goes on in the rule": at("input", 0, "tcp dport vmap { 22 : continue, 80 : drop } accept", policy="drop"),
+    "all of a state": at("input", 0, "ct state != new,established drop"),
+    "an answer to the port that was chosen": at("output", 0, "tcp dport 1024-65535 accept", policy="drop"),
 }
 
 
