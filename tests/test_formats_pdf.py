@@ -169,7 +169,7 @@ def test_title_page_contents_running_heads_and_index():
     assert "Index" in [title.strip() for title in _titles(reader().outline)]
     for name in ("border.nft", "xl", "wg-quick", "relocation port"):
         assert guide.letters(name) in guide.letters("".join(page.extract_text() for page in reader().pages[-4:])), name
-    heads = [guide.letters(page.extract_text().strip().splitlines()[0]) for page in reader().pages]
+    heads = [guide.letters(page.strip().splitlines()[0]) for page in written().removesuffix("\f").split("\f")]
     for page in guide.pages().values():
         if page.name != "index":
             assert any(guide.letters(_title(page)) in head for head in heads), page.name
@@ -186,13 +186,13 @@ def test_a_block_and_the_lines_around_it_are_on_one_page():
         assert re.sub(r"^[\d.\W]+", "", last.translate(QUOTES)) not in before, (number, last)
 
 
+@functools.cache
 def _pages(how: str = "-layout", begin: str = "\f") -> list[str]:
     """What pdftotext says of each page, without the title page, the contents and the index."""
-    labels = reader().page_labels
-    first = labels.index("1", 1)
-    index = next(number for number, page in enumerate(reader().pages) if page.extract_text().startswith("Index"))
-    said = f"\f{guide.run('pdftotext', how, guide.built(PDF), '-')}".split(begin)[1:]
-    return said[first:index]
+    first = reader().page_labels.index("1", 1)
+    index = next(number for number, page in enumerate(written().split("\f")) if page.lstrip().startswith("Index"))
+    said = written() if how == "-layout" else guide.run("pdftotext", how, guide.built(PDF), "-")
+    return f"\f{said}".split(begin)[1:][first:index]
 
 
 def test_pages_are_full():
