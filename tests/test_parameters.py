@@ -99,6 +99,7 @@ def test_what_commands_print_is_no_parameter():
 
 def test_each_value_on_a_page_can_be_entered_there():
     """Every place that the build marked has the text that its parameter has in this guide, and a field in the panel."""
+    every = list(blocks())
     for page in guide.pages().values():
         html = BeautifulSoup(guide.built(f"html/{page.name}.html").read_text(encoding="utf-8"), "html.parser")
         found = {mark["data-parameter"]: mark for mark in html.select("[data-parameter]")}
@@ -108,5 +109,5 @@ def test_each_value_on_a_page_can_be_entered_there():
             value = reader_values.all_parameters()[mark["data-parameter"]]
             form = {"pattern": reader_values.pattern, "half": reader_values.half}.get(mark.get("data-form"), str)
             assert mark.text == form(value)
-        expected = {place.name for _, block, places in blocks() if block.source.endswith(page.file) for place in places}
+        expected = {place.name for _, block, places in every if block.source.endswith(page.file) for place in places}
         assert expected == set(found), page.name
