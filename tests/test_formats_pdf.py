@@ -126,11 +126,15 @@ def test_alternatives_files_and_reasons_are_named():
 
 def _over_page_ends(text: str) -> int:
     """How often a page ends between two words of a text: footnotes, a foot and a running head stand there."""
-    pages = [guide.letters(page) for page in written().split("\f")]
     words = text.split()
     parts = [(guide.letters(" ".join(words[:at])), guide.letters(" ".join(words[at:]))) for at in range(1, len(words))]
     return sum(begin in page and rest in after[:200]
-               for page, after in itertools.pairwise(pages) for begin, rest in parts)
+               for page, after in itertools.pairwise(letters_of_pages()) for begin, rest in parts)
+
+
+@functools.cache
+def letters_of_pages() -> list[str]:
+    return [guide.letters(page) for page in written().split("\f")]
 
 
 def _title(page: guide.Page) -> str:
