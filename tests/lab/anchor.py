@@ -147,7 +147,6 @@ def forked(wires_are_made: int, made: int, *described: str) -> None:
     os.close(made)
     try:
         host(wires_are_made, *described)
-        os.close(wires_are_made)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         os.write(1, b"failed\n")
