@@ -47,18 +47,41 @@ def legacy(*rules: str, policy: str = "ACCEPT", chains: tuple[str, ...] = ()) ->
     return "\n".join(["*filter", *heads, *rules, "COMMIT", ""])
 
 
+def base_chain(hook: str | None, *rules: list, **more: object) -> list[dict]:
+    """A base chain and its rules as nft prints them in JSON; each rule is the list of its expressions."""
+    chain = {"family": "inet", "table": "t", "name": "in", "type": "filter", "hook": hook, "prio": 0,
+             "policy": "accept"} | more
+    of = {"family": chain["family"], "table": chain["table"], "chain": chain["name"]}
+    return [{"chain": chain}, *({"rule": of | {"expr": expressions}} for expressions in rules)]
+
+
+def rule_set(*chains: list[dict], more: tuple[dict, ...] = (), **table: object) -> str:
+    """What nft prints of chains and of what ``more`` there is; ``table`` is what it says of their tables."""
+    entries = [entry for each in chains for entry in each]
+    names = dict.fromkeys((entry["chain"]["family"], entry["chain"]["table"]) for entry in entries if "chain" in entry)
+    tables = [{"table": {"family": family, "name": name} | table} for family, name in names]
+    return json.dumps({"nftables": [{"metainfo": {}}, *tables, *more, *entries]})
+
+
 def nft(*rules: list, chain: dict | None = None, more: tuple[dict, ...] = ()) -> str:
-    """A table with one base chain as nft prints it in JSON; each rule is the list of its expressions."""
-    base = {"family": "inet", "table": "t", "name": "in", "type": "filter", "hook": "input", "prio": 0,
-            "policy": "accept"}
-    entries = [{"metainfo": {}}, {"table": {"family": "inet", "name": "t"}}, *more, {"chain": base | (chain or {})}]
-    entries += [{"rule": {"family": "inet", "table": "t", "chain": "in", "expr": expressions}} for expressions in rules]
-    return json.dumps({"nftables": entries})
+    """A table with one base chain, at input where ``chain`` has nothing else."""
+    options = {"hook": "input"} | (chain or {})
+    return rule_set(base_chain(options.pop("hook"), *rules, **options), more=more)
 
 
 def match(left: dict, right: object, op: str = "==") -> dict:
     """A match statement."""
     return {"match": {"op": op, "left": left, "right": right}}
+
+
+def prefix(address: str, length: int) -> dict:
+    """A network."""
+    return {"prefix": {"addr": address, "len": length}}
+
+
+def vmap(key: dict, *pairs: list) -> dict:
+    """A verdict map: pairs of an element and a statement."""
+    return {"vmap": {"key": key, "data": {"set": list(pairs)}}}
 
 
 SADDR = {"payload": {"protocol": "ip", "field": "saddr"}}

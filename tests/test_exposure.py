@@ -7,19 +7,16 @@ import io
 import json
 import os
 import re
-import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+import exposure
 from tests import captures
 from tests.bench.exposure import cost
 from tests.captures import DPORT, SADDR, capture, legacy, match, nft, write
 from tests.lab import topology
-
-sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
-import exposure  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = topology.EXAMPLES / "domain-0" / "exposure.py"
@@ -195,14 +192,11 @@ def test_what_packets_change_is_never_taken_for_granted():
 
 def test_marks_between_chains_of_one_place_are_in_doubt():
     """Nobody says which of two base chains with the same priority is first."""
-    other = {"chain": {"family": "inet", "table": "t", "name": "marks", "type": "filter", "hook": "input", "prio": 0,
-                       "policy": "accept"}}
-    mark = {"rule": {"family": "inet", "table": "t", "chain": "marks", "expr": [
-        {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}]}}
-    listed = json.loads(nft([match({"meta": {"key": "mark"}}, 7), {"accept": None}], chain={"policy": "drop"},
-                            more=(other,)))
-    listed["nftables"].append(mark)
-    assert opened(capture(nft=json.dumps(listed))) == ([], ["0.0.0.0/0"])
+    mark = {"meta": {"key": "mark"}}
+    listed = captures.rule_set(
+        captures.base_chain("input", [{"mangle": {"key": mark, "value": 7}}], name="marks"),
+        captures.base_chain("input", [match(mark, 7), {"accept": None}], policy="drop"))
+    assert opened(capture(nft=listed)) == ([], ["0.0.0.0/0"])
 
 
 @pytest.mark.parametrize("statement", [

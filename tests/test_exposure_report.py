@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import re
 import struct
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,19 +14,12 @@ from types import SimpleNamespace
 
 import pytest
 
+import exposure
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, legacy, match, nft, write
-from tests.lab import topology
+from tests.captures import DPORT, SADDR, capture, legacy, match, nft, prefix, vmap, write
 from tests.test_exposure import judged, run
 
-sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
-import exposure  # noqa: E402
-
 ACCEPT, DROP = {"accept": None}, {"drop": None}
-
-
-def prefix(address: str, length: int) -> dict:
-    return {"prefix": {"addr": address, "len": length}}
 
 
 def lines(found: dict[str, str], *allow: str) -> list[str]:
@@ -46,10 +35,6 @@ def exposed(found: dict[str, str], *allow: str) -> list[tuple[str, str, int]]:
 
 
 # -- which rule lets somebody in
-
-def vmap(key: dict, *pairs: tuple[object, dict]) -> dict:
-    return {"vmap": {"key": key, "data": {"set": [list(pair) for pair in pairs]}}}
-
 
 THREE = ["10.0.0.1", "10.0.0.3", "10.0.0.5"]
 TEN, TWELVE, SIXTEEN = prefix("10.0.0.0", 8), prefix("172.16.0.0", 12), prefix("192.168.0.0", 16)
@@ -205,8 +190,7 @@ def bridged(ports: str, *rules: list) -> list[str]:
     links = ["1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536", "2: br0: <BROADCAST,UP,LOWER_UP> mtu 1500"]
     links += [f"{number}: {name}: <BROADCAST,UP,LOWER_UP> mtu 1500 master br0 state UP\\    bridge_slave"
               for number, name in enumerate(ports.split(), 3)]
-    listed = nft(*rules, chain={"family": "bridge"}).replace('"family": "inet"', '"family": "bridge"')
-    found = capture((8002,), nft=listed, links="\n".join(links) + "\n")
+    found = capture((8002,), nft=nft(*rules, chain={"family": "bridge"}), links="\n".join(links) + "\n")
     for name in ("addresses", "routes4", "routes6"):
         found[name] = "".join(line + "\n" for line in found[name].splitlines() if "eth1" not in line).replace(
             "eth0", "br0")
@@ -375,27 +359,6 @@ def test_what_is_too_large_is_one_clear_line(tmp_path: Path, monkeypatch: pytest
 
 
 # -- the tables that the kernel has, where there is no nft
-
-def test_the_kernel_lists_its_tables():
-    """In a network namespace of a thread's own."""
-    tables = ["inet one", "ip two", "ip6 three", "arp four", "bridge five", "netdev six"] + [
-        f"inet {'x' * 30}{number}" for number in range(1000)]
-    said: list[list[str]] = []
-
-    def ask() -> None:
-        if ctypes.CDLL(None).unshare(0x40000000) == 0:  # CLONE_NEWNET
-            said.append(exposure.kernel_tables())
-            subprocess.run(["nft", "-f", "-"], input="".join(f"add table {table}\n" for table in tables), text=True,
-                           check=True)
-            said.append(exposure.kernel_tables())
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    thread.join()
-    if not said:
-        pytest.skip("no network namespace can be made here")
-    assert said[0] == [] and sorted(said[1]) == sorted(tables)
-
 
 def answer(number: int) -> bytes:
     """An NLMSG_ERROR, as netlink(7) describes it."""

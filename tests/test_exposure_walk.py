@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import exposure
 from tests.captures import DPORT, SADDR, capture, match, nft
-from tests.lab import topology
-
-sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
-import exposure  # noqa: E402
 
 MARK = {"meta": {"key": "mark"}}
 #: What cannot be told: how many packets come.
