@@ -2,23 +2,18 @@
 """exposure.py about a host: its interfaces, routes and sockets, and which chains a packet and its answer meet."""
 from __future__ import annotations
 
-import json
 import re
-import sys
 
 import pytest
 
+import exposure
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, legacy, match, sockets
-from tests.lab import topology
-
-sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
-import exposure  # noqa: E402
+from tests.captures import DPORT, SADDR, base_chain, capture, legacy, match, prefix, rule_set, sockets
 
 ALL = ["0.0.0.0/0"]
 LINK_LOCAL = exposure.network("fe80::/10", 6)
 DROP, ACCEPT = [{"drop": None}], [{"accept": None}]
-TEN = [match(SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}})]
+TEN = [match(SADDR, prefix("10.0.0.0", 8))]
 MARK, SET_MARK = [match({"meta": {"key": "mark"}}, 7)], [{"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}]
 #: A bridge with two ports in the place of the node's eth0.
 BRIDGE = {
@@ -34,17 +29,8 @@ BRIDGE = {
 
 
 def chain(family: str, hook: str, *rules: list, **more: object) -> list[dict]:
-    """A base chain in a table of its own, as nft prints them; each rule is the list of its expressions."""
-    table = f"{hook}{sorted(more.items())}"
-    base = {"family": family, "table": table, "name": "c", "type": "filter", "hook": hook, "prio": 0,
-            "policy": "accept"}
-    return [{"table": {"family": family, "name": table}}, {"chain": base | more},
-            *({"rule": {"family": family, "table": table, "chain": "c", "expr": rule}} for rule in rules)]
-
-
-def nft(*chains: list[dict]) -> str:
-    """What nft prints of these."""
-    return json.dumps({"nftables": [entry for each in chains for entry in each]})
+    """A base chain in a table of its own."""
+    return base_chain(hook, *rules, family=family, table=f"{hook}{sorted(more.items())}", **more)
 
 
 def who(found: dict[str, str], family: int = 4, port: int = 8002) -> dict[str, tuple[list, list]]:
@@ -153,7 +139,7 @@ def test_a_socket_is_what_ss_says(line: str, listens: str, families: tuple):
         "unnamed mark and state", "iifname", "unnamed iifname", "nfproto"])
 def test_chains_at_a_device(chains: list, by_eth0: tuple, by_eth1: tuple):
     """Not every nft names the devices of a chain in its JSON: 1.0.6 does not."""
-    assert who(capture(nft=nft(*chains))) == {"eth0": by_eth0, "eth1": by_eth1}
+    assert who(capture(nft=rule_set(*chains))) == {"eth0": by_eth0, "eth1": by_eth1}
 
 
 INSIDE = exposure.network("192.168.1.0/24", 4)
@@ -183,7 +169,7 @@ OUTSIDE = exposure.complement(INSIDE, 1 << 32)
         "mark", "output", "postrouting"])
 def test_chains_at_a_bridge(chains: list, ways: dict):
     """A packet comes by a port that is up; where the rules do not tell the ports apart, there is one answer."""
-    found = who(capture(nft=nft(*chains), **BRIDGE))
+    found = who(capture(nft=rule_set(*chains), **BRIDGE))
     assert {way: answer for way, answer in found.items() if way != "eth1"} == ways
 
 
@@ -196,7 +182,7 @@ def test_chains_at_a_bridge(chains: list, ways: dict):
     ([chain("inet", "output", SET_MARK), chain("netdev", "egress", MARK + DROP, dev="eth1")], OUTSIDE, []),
 ], ids=["one", "two", "unnamed drop", "unnamed accept", "oifname", "mark"])
 def test_chains_on_the_way_out(chains: list, open_: list, perhaps: list):
-    assert who(capture(nft=nft(*chains)))["eth0"] == (exposure.networks(open_, 4), exposure.networks(perhaps, 4))
+    assert who(capture(nft=rule_set(*chains)))["eth0"] == (exposure.networks(open_, 4), exposure.networks(perhaps, 4))
 
 
 # -- what whoever connects may choose
@@ -208,6 +194,7 @@ ODD_SPORT = [match({"&": [{"payload": {"protocol": "tcp", "field": "sport"}}, 1]
 NOT_EXTENDED = [match({"payload": {"protocol": "ip6", "field": "nexthdr"}}, "tcp"), *DROP]
 SYN = [match({"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, "syn"]}, "syn")]
 ESTABLISHED = [match({"ct": {"key": "state"}}, "established", "in")]
+REDIRECT = [match(DPORT, 81), {"redirect": {"port": 82}}]
 TRACKED = [match({"ct": {"key": "state"}}, "invalid", "in"), *DROP]
 
 
@@ -223,7 +210,9 @@ TRACKED = [match({"ct": {"key": "state"}}, "invalid", "in"), *DROP]
     ([chain("ip", "prerouting", SYN + DROP), chain("ip", "input", TRACKED)], 4, "closed"),
     ([chain("ip", "prerouting", SYN + DROP), chain("inet", "input", TRACKED)], 4, "closed"),
     ([chain("ip", "prerouting", SYN + DROP), chain("ip6", "input", TRACKED)], 4, "perhaps"),
-    ([chain("ip", "prerouting", SYN + DROP), chain("ip", "prerouting", ACCEPT, type="nat", prio=-100)], 4, "closed"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("ip", "forward", TRACKED)], 4, "closed"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("ip", "prerouting", REDIRECT, type="nat", prio=-100)], 4, "closed"),
+    ([chain("ip", "prerouting", SYN + DROP), chain("ip", "prerouting", ACCEPT, type="nat", prio=-100)], 4, "perhaps"),
     ([chain("ip", "prerouting", SYN + DROP), chain("ip", "input", MARK + DROP)], 4, "perhaps"),
     # A version of IP is no choice.
     ([chain("inet", "input", [match({"meta": {"key": "nfproto"}}, "ipv4"), *ACCEPT], policy="drop")], 4, "open"),
@@ -242,10 +231,12 @@ TRACKED = [match({"ct": {"key": "state"}}, "invalid", "in"), *DROP]
     ([chain("ip", "output", [match(DPORT, 53), *ACCEPT], policy="drop"), chain("ip", "input", SPORT + DROP)], 4,
      "closed"),
 ], ids=["header", "header and port", "header and mark", "fragment", "tracked", "tracked by inet", "tracked by ip6",
-        "tracked by nat", "only marks", "nfproto 4", "nfproto 6", "protocol 4", "protocol 6", "established", "invalid",
+        "tracked at forward", "tracked by nat", "nat that only filters", "only marks", "nfproto 4", "nfproto 6",
+        "protocol 4", "protocol 6", "established", "invalid",
         "mark of the connection", "port", "any port", "masked port", "port of the answer", "port of neither"])
 def test_what_whoever_connects_may_choose(chains: list, family: int, answer: str):
-    found = who(capture(nft=nft(*chains), sockets=sockets("*:8002").replace("users", "v6only:0 users")), family)["eth0"]
+    both = sockets("*:8002").replace("users", "v6only:0 users")
+    found = who(capture(nft=rule_set(*chains), sockets=both), family)["eth0"]
     every = ["::/0"] if family == 6 else ALL
     assert found == {"open": (every, []), "closed": ([], []), "perhaps": ([], every)}[answer]
 
@@ -254,7 +245,7 @@ def test_an_answer_that_is_not_tracked_is_in_doubt():
     """Connection tracking has no state of it that is sure, whatever it has of the answers of another port."""
     untracked = chain("inet", "prerouting", [match(DPORT, 8002), {"notrack": None}], prio=-300)
     established = chain("inet", "output", ESTABLISHED + ACCEPT, policy="drop")
-    found = capture((22, 8002), nft=nft(untracked, established))
+    found = capture((22, 8002), nft=rule_set(untracked, established))
     assert (who(found, port=22)["eth0"], who(found)["eth0"]) == (OPEN, PERHAPS)
 
 
@@ -313,7 +304,7 @@ def test_which_way_an_answer_goes(routes: str, rules: str, by_eth0: str, by_eth1
 
 def out_by(device: str, family: str = "ip") -> str:
     """Rules that let answers out by one device only."""
-    return nft(chain(family, "output", [match({"meta": {"key": "oifname"}}, device), *ACCEPT], policy="drop"))
+    return rule_set(chain(family, "output", [match({"meta": {"key": "oifname"}}, device), *ACCEPT], policy="drop"))
 
 
 @pytest.mark.parametrize(("routes", "device", "answer"), [
@@ -349,7 +340,7 @@ def test_the_way_of_an_answer_over_ipv6():
 def test_addresses_that_are_the_hosts_own_by_a_route(route: str, meant: str | None, answer: tuple):
     """AnyIP: a socket for all addresses is reached at each of them."""
     there = [match({"payload": {"protocol": "ip", "field": "daddr"}}, meant)] if meant else []
-    found = capture(nft=nft(chain("ip", "input", there + ACCEPT, policy="drop")))
+    found = capture(nft=rule_set(chain("ip", "input", there + ACCEPT, policy="drop")))
     if route:
         found["routes4"] += f"local {route} dev lo table local scope host\n"
     assert who(found)["eth0"] == answer
@@ -379,7 +370,7 @@ def test_who_may_be_led_to_a_port_from_another(condition: str, target: str, perh
 def test_a_translation_is_of_its_version_of_ip():
     six = NAT.format("", "REDIRECT --to-ports 8002")
     assert who(capture(legacy=NO_WAY, legacy6=six))["eth0"] == CLOSED
-    assert who(capture(legacy=NO_WAY, nft=nft(chain("inet", "prerouting", [{"redirect": {"port": 8002}}]))))[
+    assert who(capture(legacy=NO_WAY, nft=rule_set(chain("inet", "prerouting", [{"redirect": {"port": 8002}}]))))[
         "eth0"] == PERHAPS
 
 
@@ -403,17 +394,17 @@ QUEUE = [{"queue": {}}]
 
 @pytest.mark.parametrize(("files", "reasons"), [
     ({}, []),
-    ({"nft": nft(chain("netdev", "ingress", DROP))}, ["a chain at a device that nft does not name"]),
-    ({"nft": nft(chain("netdev", "ingress", ACCEPT), chain("inet", "input", QUEUE))}, ["the statement queue"]),
-    ({"nft": nft(chain("inet", "output", QUEUE))}, ["the statement queue"]),
+    ({"nft": rule_set(chain("netdev", "ingress", DROP))}, ["a chain at a device that nft does not name"]),
+    ({"nft": rule_set(chain("netdev", "ingress", ACCEPT), chain("inet", "input", QUEUE))}, ["the statement queue"]),
+    ({"nft": rule_set(chain("inet", "output", QUEUE))}, ["the statement queue"]),
     ({"nft": out_by("eth1"), "routes4": MANY_WAYS}, ["several ways to the same address"]),
     ({"nft": out_by("eth1"), "routes4": f"{ETH0}\n{ETH1} table 100\n"}, ["routing by rules (ip rule)"]),
-    ({"nft": nft(chain("netdev", "egress", DROP, dev="eth1")), "routes4": f"{ETH0}\n"}, []),
+    ({"nft": rule_set(chain("netdev", "egress", DROP, dev="eth1")), "routes4": f"{ETH0}\n"}, []),
     ({"settings": SETTINGS.format(1), "routes4": f"{ETH0}\n{ETH1} table 100\n"}, ["routing by rules (ip rule)"]),
     ({"legacy": NO_WAY + NAT.format("", "REDIRECT --to-ports 8002")}, ["may lead here from another port"]),
     ({"legacy": NO_WAY + NAT.format("", "REDIRECT --to-ports 8002") + legacy(policy="DROP")}, []),
     ({"legacy": NAT.format("", "REDIRECT --to-ports 8002")}, []),
-    ({"nft": nft(chain("inet", "input", *([match(SADDR, f"10.0.0.{n}"), *QUEUE] for n in range(5))))},
+    ({"nft": rule_set(chain("inet", "input", *([match(SADDR, f"10.0.0.{n}"), *QUEUE] for n in range(5))))},
      ["the statement queue"] * 3),
 ], ids=["no doubt", "unnamed", "not the unnamed", "way out", "several ways", "ip rule and chains", "one way", "ip rule",
         "translation", "translation to a closed port", "translation to an open port", "many"])

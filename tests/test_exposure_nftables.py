@@ -4,16 +4,12 @@ names it, and to whom it applies is what a kernel did with it."""
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
+import exposure
 from tests import captures
-from tests.captures import DPORT, SADDR, capture, match, nft
-from tests.lab import topology
-
-sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
-import exposure  # noqa: E402
+from tests.captures import DPORT, SADDR, base_chain, capture, match, nft, prefix, rule_set, vmap
 
 #: Where connections come to, and the whole of each family.
 HERE = {4: "203.0.113.11", 6: "2001:db8:2::11"}
@@ -36,10 +32,6 @@ def fib(result: str, *flags: str) -> dict:
 
 def mangle(key: dict, value: object) -> dict:
     return {"mangle": {"key": key, "value": value}}
-
-
-def vmap(key: dict, *pairs: list) -> dict:
-    return {"vmap": {"key": key, "data": {"set": list(pairs)}}}
 
 
 FLAGS, PROTOCOL, NEXT = payload("tcp", "flags"), {"meta": {"key": "l4proto"}}, payload("ip6", "nexthdr")
@@ -214,11 +206,11 @@ RULES = {
     'iifname > "a"': ([match({"meta": {"key": "iifname"}}, "a", ">")], DOUBT),
     "ip saddr < 192.0.2.2": ([match(SADDR, "192.0.2.2", "<")], DOUBT),
     # Addresses.
-    "ip saddr 0.0.0.0/0": ([match(SADDR, {"prefix": {"addr": "0.0.0.0", "len": 0}})], FOUR),
+    "ip saddr 0.0.0.0/0": ([match(SADDR, prefix("0.0.0.0", 0))], FOUR),
     "ip saddr { 192.0.2.1 }": ([match(SADDR, {"set": ["192.0.2.1"]})], ONE),
-    "ip saddr 192.0.2.1/32": ([match(SADDR, {"prefix": {"addr": "192.0.2.1", "len": 32}})], ONE),
-    "ip6 saddr ::/0": ([match(payload("ip6", "saddr"), {"prefix": {"addr": "::", "len": 0}})], SIX),
-    "ip6 saddr 2001:db8::/32": ([match(payload("ip6", "saddr"), {"prefix": {"addr": "2001:db8::", "len": 32}})],
+    "ip saddr 192.0.2.1/32": ([match(SADDR, prefix("192.0.2.1", 32))], ONE),
+    "ip6 saddr ::/0": ([match(payload("ip6", "saddr"), prefix("::", 0))], SIX),
+    "ip6 saddr 2001:db8::/32": ([match(payload("ip6", "saddr"), prefix("2001:db8::", 32))],
                                 {4: "", 6: "2001:db8::/32"}),
     "ip6 saddr 2001:db8::1": ([match(payload("ip6", "saddr"), "2001:db8::1")], {4: "", 6: "2001:db8::1/128"}),
     "ip saddr 192.0.2.0-192.0.2.3": ([match(SADDR, {"range": ["192.0.2.0", "192.0.2.3"]})], {4: "192.0.2.0/30", 6: ""}),
@@ -254,46 +246,44 @@ def test_a_statement_that_is_not_known_may_let_in(statement: dict):
     ({"dnat": {"family": "ip", "addr": "198.51.100.7", "port": 8002}}, ""), ({"queue": None}, "")])
 def test_a_translation_may_lead_here_from_another_port(statement: dict, perhaps: str):
     """Nobody gets to the port itself; whoever comes to port 80 is sent on."""
-    to_80 = [match(SADDR, {"prefix": {"addr": "10.0.0.0", "len": 8}}), match(DPORT, 80)]
-    listed = tables(chain("nat", "prerouting", -100, [*to_80, statement], type="nat"),
-                    chain("early", "prerouting", -150, [match(DPORT, 8002), {"drop": None}]))
+    to_80 = [match(SADDR, prefix("10.0.0.0", 8)), match(DPORT, 80)]
+    listed = rule_set(base_chain("prerouting", [*to_80, statement], name="nat", prio=-100, type="nat"),
+                      base_chain("prerouting", [match(DPORT, 8002), {"drop": None}], name="early", prio=-150))
     answered = answer(listed, 4)
     assert (exposure.networks(answered.open, 4), " ".join(exposure.networks(answered.perhaps, 4))) == ([], perhaps)
 
 
-@pytest.mark.parametrize(("rules", "policy", "elsewhere", "expected"), [
-    ([[{"drop": None}]], "accept", [], "may 0.0.0.0/0"), ([], "drop", [], "may 0.0.0.0/0"),
-    ([[{"drop": None}]], "accept", [match(STATE, "established", "in"), {"accept": None}], ""),
-    ([[{"accept": None}]], "accept", [], "0.0.0.0/0"), ([[{"jump": {"target": "other"}}]], "accept", [], "0.0.0.0/0")],
-    ids=["drops", "a policy", "drops, where connections are tracked", "accepts", "jumps"])
-def test_a_chain_of_type_nat_is_asked_where_connections_are_tracked(rules, policy, elsewhere, expected):
+NAT_DROP, TRACKS = [{"drop": None}], [match(STATE, "established", "in"), {"accept": None}]
+
+
+@pytest.mark.parametrize(("nat", "elsewhere", "expected"), [
+    ({"rules": [NAT_DROP]}, None, "may 0.0.0.0/0"), ({"policy": "drop"}, None, "may 0.0.0.0/0"),
+    ({"rules": [[{"accept": None}]]}, None, "0.0.0.0/0"),
+    ({"rules": [[{"jump": {"target": "other"}}]]}, None, "0.0.0.0/0"),
+    ({"rules": [NAT_DROP]}, base_chain("input", TRACKS), ""),
+    ({"rules": [NAT_DROP]}, base_chain("forward", TRACKS, family="ip"), "may 0.0.0.0/0"),
+    ({"rules": [NAT_DROP], "family": "ip"}, base_chain("forward", TRACKS, family="ip"), ""),
+    ({"rules": [NAT_DROP], "family": "ip"}, base_chain("input", TRACKS, family="ip6"), "may 0.0.0.0/0"),
+    ({"rules": [[match(DPORT, 80), {"redirect": {"port": 81}}], NAT_DROP]}, None, ""),
+], ids=["drops", "a policy", "accepts", "jumps", "tracked", "one of two families tracked", "tracked at forward",
+        "another family tracked", "translates"])
+def test_a_chain_of_type_nat_is_asked_where_connections_are_tracked(nat: dict, elsewhere: list, expected: str):
     """(The kernel was asked: without a rule that needs connection tracking, a drop in such a chain does nothing.)"""
-    nat = chain("nat", "prerouting", -100, *rules, type="nat", policy=policy)
-    answered = answer(tables(nat, chain("other", None, 0), chain("in", "input", 0, *filter(None, [elsewhere]))), 4)
+    nat = {"name": "nat", "prio": -100, "type": "nat"} | nat
+    rules = nat.pop("rules", [])
+    listed = rule_set(base_chain("prerouting", *rules, **nat), base_chain(None, name="other"),
+                      *filter(None, [elsewhere]))
+    answered = answer(listed, 4)
     assert said(answered.open, answered.perhaps, 4) == expected
 
 
-def chain(name: str, hook: str, priority: int, *rules: list, **more: object) -> tuple[dict, list]:
-    """A base chain and its rules."""
-    return {"family": "inet", "table": "t", "name": name, "type": "filter", "hook": hook, "prio": priority,
-            "policy": "accept"} | more, list(rules)
-
-
-def tables(*chains: tuple[dict, list], table: dict | None = None) -> str:
-    """A rule set of one table."""
-    found = [{"table": {"family": "inet", "name": "t"} | (table or {})}, *({"chain": each} for each, _ in chains)]
-    found += [{"rule": {part: each[part] for part in ("family", "table")} | {"chain": each["name"], "expr": rule}}
-              for each, rules in chains for rule in rules]
-    return json.dumps({"nftables": found})
-
-
 @pytest.mark.parametrize(("text", "expected"), [
-    (tables(chain("c", "input", 0, policy="drop")), ""),
-    (tables(chain("c", "input", 0, [{"drop": None}]), table={"flags": ["dormant"]}), "0.0.0.0/0"),
-    (tables(chain("c", "input", 0, policy="drop"), table={"flags": "dormant"}), "0.0.0.0/0"),
-    (tables(chain("c", "input", 0, policy="drop"), table={"flags": ["persist"]}), ""),
-    (tables(chain("c", "forward", 0, policy="drop")), "0.0.0.0/0"),
-    (tables(chain("c", None, 0, [{"drop": None}])), "0.0.0.0/0"),
+    (rule_set(base_chain("input", policy="drop")), ""),
+    (rule_set(base_chain("input", [{"drop": None}]), flags=["dormant"]), "0.0.0.0/0"),
+    (rule_set(base_chain("input", policy="drop"), flags="dormant"), "0.0.0.0/0"),
+    (rule_set(base_chain("input", policy="drop"), flags=["persist"]), ""),
+    (rule_set(base_chain("forward", policy="drop")), "0.0.0.0/0"),
+    (rule_set(base_chain(None, [{"drop": None}])), "0.0.0.0/0"),
 ], ids=["a policy", "a table that is asleep", "asleep, with a policy", "another flag", "another hook", "no hook"])
 def test_which_chains_count(text: str, expected: str):
     answered = answer(text, 4)
@@ -303,8 +293,8 @@ def test_which_chains_count(text: str, expected: str):
 @pytest.mark.parametrize(("early", "open_to"), [([], ""), ([{"notrack": None}], "0.0.0.0/0")])
 def test_the_rest_of_a_map_is_of_what_there_is(early: list, open_to: str):
     """A packet that is not tracked has no connection mark: not even "*" is for it."""
-    answered = answer(tables(chain("raw", "prerouting", -300, early),
-                             chain("in", "input", 0, [vmap(CTMARK, [1, {"accept": None}], ["*", {"drop": None}])])), 4)
+    marks = vmap(CTMARK, [1, {"accept": None}], ["*", {"drop": None}])
+    answered = answer(rule_set(base_chain("prerouting", early, name="raw", prio=-300), base_chain("input", [marks])), 4)
     assert said(answered.open, answered.perhaps, 4) == open_to
 
 
@@ -340,7 +330,7 @@ TEXTS = {
         match({"meta": {"key": "iifname"}}, "eth 0"), match(DPORT, {"set": [22, {"range": [8000, 8009]}]}),
         {"counter": {"packets": 3, "bytes": 180}}, {"accept": None}],
     "ip saddr != 192.0.2.0/24 ct state established, new drop": [
-        match(SADDR, {"prefix": {"addr": "192.0.2.0", "len": 24}}, "!="), match(STATE, ["established", "new"], "in"),
+        match(SADDR, prefix("192.0.2.0", 24), "!="), match(STATE, ["established", "new"], "in"),
         {"drop": None}],
     "ip saddr { 0, 1, 2, 3, 4, 5 } jump c": [match(SADDR, {"set": [0, 1, 2, 3, 4, 5]}), {"jump": {"target": "c"}}],
     "ip saddr { 0, 1, 2, 3, 4, 5, ... } goto c": [match(SADDR, {"set": [0, 1, 2, 3, 4, 5, 6]}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,14 +11,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import exposure
 from tests import random_rules
 from tests.lab import namespaces, skip, topology
 from tests.lab.as_they_are import RULES
 from tests.lab.as_they_are_more import MORE_RULES
 from tests.lab.many_sources import ENTRANCES, PORTS, ManySources
-
-sys.path.insert(0, str(topology.EXAMPLES / "domain-0"))
-import exposure  # noqa: E402
 
 #: How many rule sets each test draws, and addresses that each port of each entrance is tried from.
 EXAMPLES = 50
@@ -77,7 +74,7 @@ class Probed:
         judge = self.judge()
         chance = random.Random(seed)
         tries, expected = [], []
-        begins = sorted({sport for sport, _ in judge.filter.choices["in"]})
+        begins = sorted({sport for sport, _ in judge.filter.choices})
         classes = list(zip(begins, [*begins[1:], 65536]))
         for (name, family), address in ENTRANCES.items():
             interface = judge.host.interfaces[name]

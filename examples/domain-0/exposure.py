@@ -1525,7 +1525,8 @@ def changed_bits(before, value, mask):
 
 NFT_FLAGS = {name.lower(): bits for name, bits in FLAGS.items() if name not in ("NONE", "ALL", "ECN")}
 NFT_STATES = {name.lower(): bits for name, bits in STATES.items()}
-NFT_STATUS = {"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}
+NFT_STATUS = dict({"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "dying": 512},
+                  **{name.lower(): bits for name, bits in STATUS.items()})
 PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58,
              "comp": 108, "sctp": 132, "udplite": 136, "hopopt": 0, "ipv6": 41, "gre": 47, "ipv6-nonxt": 59, "ip": 0,
              "ipv6-route": 43, "ipv6-frag": 44, "ipv6-opts": 60}
@@ -2204,6 +2205,11 @@ class Host:
             self.sockets = sockets(found["sockets"])
         except (ValueError, IndexError, KeyError) as error:
             raise BadInput("the capture cannot be read: %s" % show(error, 100)) from None
+        #: The ports of each bridge.
+        self.ports = {}
+        for each in self.interfaces.values():
+            if each.slave_of == "bridge":
+                self.ports.setdefault(each.master, []).append(each)
         #: The addresses at which packets of others are taken in; of a whole network that is this host's own (`ip route
         #: add local`) there is a Doubt. And the set of them all.
         self.local, self.own = {}, {}
@@ -2246,14 +2252,10 @@ class Host:
 
     def entrances(self, family):
         """The interfaces that packets of others come in by: (interface, ports of a bridge)."""
-        ports = {}
-        for each in self.interfaces.values():
-            if each.slave_of == "bridge" and each.up:
-                ports.setdefault(each.master, []).append(each.name)
         for each in self.interfaces.values():
             if each.up and not each.loopback and each.slave_of in (None, "vrf") and not (
                     family == 6 and self.setting("ipv6", each.name, "disable_ipv6")):
-                yield each, sorted(ports.get(each.name, []))
+                yield each, sorted(port.name for port in self.ports.get(each.name, ()) if port.up)
 
     def checked(self, family, interface):
         """What the reverse path check of an interface lets in, as a Where."""
@@ -2392,8 +2394,12 @@ def sockets(text):
 FREE_FLAGS = (8, 32, 64, 128)
 NOTHING = (0, 0, True)
 #: The status of a connection whose destination was translated: IPS_DST_NAT, and that this is done.
-TRANSLATED = 1 << 5 | 1 << 8
+TRANSLATED = STATUS["DNAT"] | 1 << 8
 UNNAMED = "a chain at a device that nft does not name"
+
+
+#: The families of the chains that packets of a family meet.
+CHAINS_OF = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",), "netdev": ("netdev", "inet")}
 
 
 class Filter:
@@ -2415,13 +2421,12 @@ class Filter:
             if unread:
                 raise BadInput("there is no program nft here, so the table %s of nftables cannot be read; install it"
                                % show(sorted(unread)[0], 60))
+        self.chains, self.known = chains, {}
         kept = {}
         self.bases = []
-        asked = (cond for chain in chains for each in callees_first(chain) for rule in each.rules
-                 for cond in conditions(rule.others))
-        tracked = any(not (STATE - {"mark"}).isdisjoint(cond.fields) for cond in asked)
         for chain in chains:
-            if chain.kind == "nat" and not tracked:
+            if chain.kind == "nat" and not all(self.tracked(family) for family in (4, 6)
+                                               if chain.family in CHAINS_OF[family]):
                 chain = asked_perhaps(chain)
             if chain.hook in ("ingress", "prerouting", "input", "output", "postrouting", "egress"):
                 way = "out" if chain.hook in ("output", "postrouting", "egress") else "in"
@@ -2438,7 +2443,7 @@ class Filter:
                              for chain in base.order for rule in chain.rules for step in rule.others
                              if step[0] == "any" and len(step) > 2]
         self.passages = {}
-        self.choices = {"in": self.chosen()}
+        self.choices = self.chosen()
 
     def chosen(self):
         """What a peer may choose that rules ask for: of its ports and flags, one for each that rules tell apart."""
@@ -2462,14 +2467,16 @@ class Filter:
 
     def hook(self, family, name):
         """The base chains at a hook, in the order in which they are asked."""
-        wanted = {4: (4, "ip", "inet"), 6: (6, "ip6", "inet"), "bridge": ("bridge",),
-                  "netdev": ("netdev", "inet")}[family]
-        return [base for base in self.bases if base.chain.hook == name and base.chain.family in wanted]
+        return [base for base in self.bases if base.chain.hook == name and base.chain.family in CHAINS_OF[family]]
 
     def tracked(self, family):
-        """Whether connection tracking sees the packets of a version of IP, which it does where a rule needs it."""
-        return any(base.chain.kind == "nat" or not STATE.isdisjoint(base.reads - {"mark"})
-                   for name in ("prerouting", "input", "output", "postrouting") for base in self.hook(family, name))
+        """Whether connection tracking sees the packets of a version of IP: it does where a rule asks what it knows, or
+        translates, at whatever hook (those that call nf_ct_netns_get in net/netfilter)."""
+        if family not in self.known:
+            self.known[family] = any(needs_tracking(rule, chain.kind == "nat") for chain in self.chains
+                                     if chain.family in CHAINS_OF[family]
+                                     for each in callees_first(chain) for rule in each.rules)
+        return self.known[family]
 
     def stages(self, family, names, values):
         """What packets with these values meet at some hooks."""
@@ -2497,19 +2504,25 @@ class Filter:
         return passes, union(one_way[1], other[1], doubtful), one_way[2] + other[2]
 
 
+def needs_tracking(rule, may_translate):
+    """Whether a rule makes the kernel track connections. A masquerade does, too, and cannot be told from an accept
+    here: then it is not known."""
+    return any(step[0] == "any" and len(step) > 2 and may_translate for step in rule.others) or any(
+        not (STATE - {"mark"}).isdisjoint(cond.fields) for cond in conditions(rule.others))
+
+
 def asked_perhaps(chain):
-    """A base chain of type nat, of which the kernel asks about new connections, where it knows of connections: a rule
-    of type filter in it makes the kernel track none (nf_nat_inet_fn in net/netfilter/nf_nat_core.c)."""
+    """A base chain of type nat, where no connection may be tracked: then the kernel does not ask it (nf_nat_inet_fn in
+    net/netfilter/nf_nat_core.c). Only what it drops matters."""
     if chain.policy != DROP and not any(
             step[0] == "do" and step[1] == DROP or step[0] == "branch"
             for each in callees_first(chain) for rule in each.rules for step in rule.steps):
         return chain
-    perhaps = Chain(chain.name, chain.family, chain.hook, chain.priority, ACCEPT, chain.kind, chain.devices)
     whether = "if", Unknown("a chain of type nat, while no rule asks for the state of a connection")
-    last = chain.rules[-1:] or [Rule([], ("nftables", chain.name, 0), "policy drop")]
-    perhaps.rules = [Rule([whether, ("do", JUMP, chain)], last[0].place, last[0].text)]
-    if chain.policy == DROP:
-        perhaps.rules.append(Rule([whether, ("do", DROP, None)], last[0].place, last[0].text))
+    last = chain.rules[-1] if chain.rules else Rule([], ("nftables", chain.name, 0), "policy drop")
+    perhaps = Chain(chain.name, chain.family, chain.hook, chain.priority, ACCEPT, chain.kind, chain.devices)
+    perhaps.rules = [Rule([whether, ("do", verdict, target)], last.place, last.text)
+                     for verdict, target in [(JUMP, chain)] + [(DROP, None)] * (chain.policy == DROP)]
     return perhaps
 
 
@@ -2616,11 +2629,11 @@ class Judge:
         if key in self.kept:
             return self.kept[key]
         plain = [self.way(family, interface, bridge_port, number, port, sport, flags)
-                 for sport, flags in self.filter.choices["in"]]
+                 for sport, flags in self.filter.choices]
         answer = either(plain, END[family])
         for name, early, late in self.tricks(family, bridge_port):
             other = either([self.way(family, interface, bridge_port, number, port, sport, flags, early, late)
-                            for sport, flags in self.filter.choices["in"]], END[family])
+                            for sport, flags in self.filter.choices], END[family])
             more = without(union(other.open, other.perhaps), union(answer.open, answer.perhaps), END[family])
             if more:
                 answer = Answer(answer.open, union(answer.perhaps, more), answer.whys + [name],
@@ -2743,7 +2756,7 @@ class Judge:
         """Who gets an answer that leaves by a device, and [(walk, state)]."""
         stages = self.filter.stages(family, ["output", "postrouting"], values)
         stages.append(self.on_device("egress", device, values))
-        if any(each.slave_of == "bridge" and each.master == device for each in self.host.interfaces.values()):
+        if device in self.host.ports:
             port = Doubt("the port of a bridge that an answer leaves by")
             stages += self.filter.stages("bridge", ["output", "postrouting"], dict(values, oif=port, nfproto=7))
         return self.met(stages, "egress", values, END[family], state)
@@ -2752,7 +2765,7 @@ class Judge:
         """The answer, with those in doubt whom a translation (DNAT, REDIRECT) may lead to this port from another."""
         perhaps, whys = answer.perhaps, list(answer.whys)
         for base, rule, to in self.filter.translations:
-            if base.chain.family in (family, {4: "ip", 6: "ip6"}[family], "inet") and self.leads(to, family, port):
+            if base.chain.family in CHAINS_OF[family] and self.leads(to, family, port):
                 flat = [0, END[family]]
                 for cond in conditions(rule.steps):
                     if cond.fields == ("saddr",) and not cond.negate and len(cond.elements) == 1:
